@@ -1,0 +1,1 @@
+"""Continual learning that grows spiking networks on a simulated Mosaic chip."""

@@ -1,0 +1,330 @@
+"""Where learning meets the chip: the only file of this package that runs the simulator.
+
+`MosaicHost` gives a learner room at the chip's prices, and puts its network on the chip: old
+neurons stay where they are, lines and devices of frozen experts are not touched.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from growth.host import Offer
+from mosaic_sim import (
+    Chip,
+    CostReport,
+    Device,
+    Network,
+    Placement,
+    Program,
+    Recording,
+    Routing,
+    Technology,
+    chip_preset,
+    compile_program,
+    join,
+    load_technology,
+    place,
+    price,
+    route,
+    simulate,
+    technology_preset,
+    writes,
+)
+from mosaic_sim.cost import COMPONENTS, price_writes
+from mosaic_sim.files import write_whole
+from mosaic_sim.interop import from_snntorch
+from mosaic_sim.program import load_program, save_program
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from growth.config import ChipConfig, Experiment
+    from growth.model import SpikingNet
+
+__all__ = [
+    "COMPONENTS",
+    "CostReport",
+    "Deployment",
+    "MosaicHost",
+    "Recording",
+    "Technology",
+    "bill",
+    "load_program",
+    "load_routing",
+    "make_chip",
+    "make_host",
+    "make_technology",
+    "make_technology",
+    "network_of",
+    "price",
+    "price_writes",
+    "save_program",
+    "save_routing",
+]
+
+
+def make_host(experiment: Experiment) -> MosaicHost:
+    """Build the chip, technology and devices that an experiment names."""
+    return MosaicHost(
+        make_chip(experiment.chip),
+        make_technology(experiment.technology),
+        Device(levels=experiment.device.levels),
+        experiment.grow.inferences,
+    )
+
+
+def make_chip(config: ChipConfig) -> Chip:
+    """Build the chip that a configuration describes."""
+    preset = chip_preset(config.preset)
+    changes = config.model_dump(exclude={"preset"}, exclude_none=True)
+    return replace(preset, **changes)
+
+
+def make_technology(name: str) -> Technology:
+    """Return a preset by name, or read a technology file by path."""
+    return load_technology(name) if Path(name).suffix == ".toml" else technology_preset(name)
+
+
+def network_of(model: SpikingNet) -> Network:
+    """Read the model as one network whose neurons are numbered in order of birth."""
+    parts: dict[str, Network] = {}
+    born: list[int] = []
+    for number, expert in enumerate(model.experts):
+        for name, layers in expert.layers().items():  # type: ignore[operator, union-attr]
+            parts[f"expert {number} {name}"] = from_snntorch(layers)
+        births = expert.births
+        born += [*births["hidden"], *births["out"], *births["gate"]]  # type: ignore[index, misc]
+    joined = join(parts)
+    return joined.reordered(np.argsort(born).tolist())
+
+
+@dataclass(frozen=True, eq=False)
+class Deployment:
+    """A network on the chip.
+
+    Parameters
+    ----------
+    network, placement, routing, program
+        The stages of its way there.
+    exact : Program
+        The same without quantisation, to compare with the model that it came from.
+    writes : int
+        Devices whose level had to change to get here from what was on the chip before.
+    """
+
+    network: Network
+    placement: Placement
+    routing: Routing
+    program: Program
+    exact: Program
+    writes: int
+
+    def run(self, spikes: NDArray[np.bool_]) -> Recording:
+        """Run the chip on spikes, (samples, steps, inputs)."""
+        return simulate(self.program, spikes, threads=1)
+
+    def raster(self, spikes: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Spikes of all neurons without quantisation, (samples, steps, neurons)."""
+        recording = simulate(self.exact, spikes, raster=True, threads=1)
+        assert recording.raster is not None
+        return recording.raster
+
+    @property
+    def free_tiles(self) -> int:
+        """Tiles without any neuron."""
+        chip = self.program.geometry
+        return chip.tiles - int(np.unique(self.placement.tile).size)
+
+
+@dataclass
+class MosaicHost:
+    """Tiles of a chip as room for experts.
+
+    Parameters
+    ----------
+    chip : Chip
+    technology : Technology
+    device : Device
+    inferences : float
+        Inferences between two changes of the network: what programming is spread over.
+    """
+
+    chip: Chip
+    technology: Technology
+    device: Device
+    inferences: float
+    home: dict[int, list[int]] = field(default_factory=dict)
+    used: dict[int, int] = field(default_factory=dict)
+    last: Deployment | None = None
+
+    # room and prices ------------------------------------------------------------------
+
+    def offers(self, rates: NDArray[np.float64], expert: int | None) -> list[Offer]:
+        """Return tiles with room, and what bringing the inputs there would cost per inference.
+
+        An input is brought from its port or from the nearest tile that reads it already. One
+        hop costs what a row of an R1 costs to read and compare, plus one driven line.
+        """
+        free = {
+            tile: self.chip.neurons_per_tile - self.used.get(tile, 0)
+            for tile in range(self.chip.tiles)
+        }
+        if expert is not None:
+            own = [tile for tile in self.home.get(expert, []) if free[tile]]
+            if own:
+                return [Offer(tile, free[tile], 0.0, self._neuron(rates)) for tile in own]
+        hops = self._hops_to_bring(rates.size)
+        hop = self._hop()
+        return [
+            Offer(tile, room, float(rates @ hops[:, tile]) * hop, self._neuron(rates))
+            for tile, room in free.items()
+            if room and (expert is not None or tile not in self.used)
+        ]
+
+    def claim(self, expert: int, tile: int, neurons: int) -> None:
+        """Let `neurons` new neurons of an expert live on `tile`."""
+        tiles = self.home.setdefault(expert, [])
+        if tile not in tiles:
+            tiles.append(tile)
+        self.used[tile] = self.used.get(tile, 0) + neurons
+
+    def _hops_to_bring(self, inputs: int) -> NDArray[np.int64]:
+        """Hops from the nearest place of each input to each tile, (inputs, tiles)."""
+        if self.last is None:
+            ports = len(self.chip.port_sites)
+            # The bias line of the gates enters last, so the inputs spread as if it were there.
+            port = np.arange(inputs) * ports // (inputs + 1)
+            return self.chip.port_hops[port]
+        network, placement = self.last.network, self.last.placement
+        hops = self.chip.port_hops[placement.port[:inputs]].copy()
+        tile = placement.tile[network.target]
+        for source in range(inputs):
+            part = slice(network.offsets[source], network.offsets[source + 1])
+            for there in np.unique(tile[part]):
+                hops[source] = np.minimum(hops[source], self.chip.tile_hops[there])
+        return hops
+
+    def _hop(self) -> float:
+        """Energy of one spike crossing one R1 [J]."""
+        t = self.technology
+        columns = 4 * self.chip.r1_lines
+        read = t["read_voltage"].value ** 2 * t["read_pulse"].value
+        row = read * (t["router_hcs"].value + (columns - 1) * t["router_lcs"].value)
+        return row + columns * t["comparator_energy"].value + t["line_energy"].value
+
+    def _neuron(self, rates: NDArray[np.float64]) -> float:
+        """Energy per inference of one more neuron that reads all inputs [J].
+
+        Its devices are read in rows that are driven anyway: it adds what they conduct above
+        the lowest level, taken as half the range for one device of each pair; and their
+        programming, spread over the inferences until the next change.
+        """
+        t = self.technology
+        read = t["read_voltage"].value ** 2 * t["read_pulse"].value
+        more = (t["synapse_highest"].value - t["synapse_lowest"].value) / 2
+        reading = float(rates.sum()) * read * more
+        return reading + price_writes(rates.size, t) / self.inferences
+
+    # onto the chip --------------------------------------------------------------------
+
+    def deploy(self, model: SpikingNet) -> Deployment:
+        """Place, route and compile the model beside what is on the chip already.
+
+        Raises
+        ------
+        mosaic_sim.CapacityError
+            If it does not fit.
+        """
+        network = network_of(model)
+        old = self.last
+        within = {
+            neuron: self.home[number]
+            for number, expert in enumerate(model.experts)
+            if number in self.home
+            for born in expert.births.values()  # type: ignore[operator, union-attr]
+            for neuron in born
+        }
+        placement = place(
+            network,
+            self.chip,
+            keep=None if old is None else old.placement,
+            within=within,
+        )
+        routing = route(
+            network, self.chip, placement, keep=None if old is None else old.routing
+        )
+        program = compile_program(network, self.chip, placement, routing, device=self.device)
+        exact = program._replace(weight=network.weight)
+        changed = writes(None if old is None else old.program, program)
+        self.last = Deployment(network, placement, routing, program, exact, changed)
+        return self.last
+
+    # checkpoints ----------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on, as tensors and plain numbers."""
+        placed = {}
+        if self.last is not None:
+            parts = {"placement": self.last.placement, "routing": self.last.routing}
+            placed = {
+                name: {k: torch.from_numpy(np.asarray(v)) for k, v in vars(part).items()
+                       if k in part.__dataclass_fields__}
+                for name, part in parts.items()
+            }  # fmt: skip
+        return {"home": self.home, "used": self.used, **placed}
+
+    def load_state(self, state: dict[str, Any], model: SpikingNet) -> None:
+        """Take up `state`; `model` is what was on the chip then."""
+        self.home, self.used = state["home"], state["used"]
+        if "placement" not in state:
+            return
+        placement = Placement(**{k: v.numpy() for k, v in state["placement"].items()})
+        routing = Routing(**{k: v.numpy() for k, v in state["routing"].items()})
+        network = network_of(model)
+        program = compile_program(network, self.chip, placement, routing, device=self.device)
+        exact = program._replace(weight=network.weight)
+        self.last = Deployment(network, placement, routing, program, exact, 0)
+
+
+def save_routing(routing: Routing, path: Path) -> None:
+    """Write a routing to one ``.npz``, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, offsets=routing.offsets, cell=routing.cell, side=routing.side,
+        line=routing.line, entry_line=routing.entry_line,
+    )  # fmt: skip
+    write_whole(path, buffer.getvalue())
+
+
+def load_routing(path: Path) -> Routing:
+    """Read a routing from a file of `save_routing`."""
+    with np.load(path, allow_pickle=False) as file:
+        return Routing(**{name: file[name] for name in file.files})
+
+
+def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
+    """Summarise a report as plain values, ready for JSON."""
+    return {
+        "energy_per_inference": report.energy_per_inference,
+        "by_component": {k: v / report.samples for k, v in report.by_component().items()},
+        "hops_per_inference": report.hops / report.samples,
+        "devices": report.devices,
+        "writes": deployment_writes,
+        "write_energy": price_writes(deployment_writes, report.technology),
+        "critical_path": report.critical_path,
+        "technology": report.technology.name,
+        "rows": [
+            {
+                "event": r.event, "component": r.component, "count": r.count,
+                "unit_price": r.unit_price, "formula": r.formula, "status": r.status,
+            }
+            for r in report.rows
+        ],
+        "assumed": [name for name, _ in report.assumptions()],
+    }  # fmt: skip

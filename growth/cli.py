@@ -1,0 +1,177 @@
+"""The command ``mosaic``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from mosaic_sim.errors import MosaicError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Grow spiking networks on a simulated Mosaic chip, price them, and draw them.",
+)
+
+Root = Annotated[Path, typer.Option("--runs", help="Folder where run folders are made.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Processes; as many as cores by default.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change one setting, like --set chip.rows=8. May be repeated."),
+]
+Runs = Annotated[list[Path], typer.Argument(help="Run folders, made by demo or run.")]
+
+
+@app.command()
+def demo(root: Root = Path("runs"), jobs: Jobs = None, settings: Settings = None) -> None:
+    """Run the main job: naive, growing and joint learner on split digits.
+
+    Three seeds each, on the same stream and the same chip. Prints the comparison and where
+    the results are; a second call finds them again.
+    """
+    from growth.demo import demo as run_demo
+    from growth.report import comparison_table, summarise
+
+    console = Console()
+    console.print("Three learners see ten digits, two at a time, on one simulated Mosaic chip.")
+    runs, drawings = run_demo(root, settings=settings or (), jobs=jobs, console=console)
+    console.print(comparison_table([summarise(run) for run in runs]))
+    _chip_note(console, runs[0].path)
+    for run in runs:
+        console.print(f"run     {run.path}", highlight=False, soft_wrap=True)
+    for drawing in drawings:
+        console.print(f"figure  {drawing}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a packaged one.")],
+    root: Root = Path("runs"),
+    jobs: Jobs = None,
+    settings: Settings = None,
+) -> None:
+    """Run one experiment; resume it if it was stopped, and do nothing if it is done."""
+    from growth.config import load_experiment
+    from growth.experiment import run_experiments
+
+    console = Console()
+    experiment = load_experiment(config, settings or ())
+    (folder,) = run_experiments([experiment], root, jobs=jobs, console=console)
+    _show(console, [folder.path])
+    console.print(f"run     {folder.path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def show(runs: Runs) -> None:
+    """Print the tables of one run, or several side by side."""
+    _show(Console(), runs)
+
+
+@app.command()
+def plot(
+    runs: Runs,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for figures that compare several runs.")
+    ] = None,
+) -> None:
+    """Draw the figures of runs again, from their folders alone."""
+    from growth.drawing import draw_comparison, draw_run
+    from growth.runs import open_run
+
+    folders = [open_run(path) for path in runs]
+    drawings = [path for folder in folders for path in draw_run(folder)]
+    if len(folders) > 1:
+        drawings += draw_comparison(folders, out or folders[0].path.parent / "comparison")
+    for drawing in drawings:
+        Console().print(f"figure  {drawing}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def price(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    technology: Annotated[
+        str, typer.Option(help="A technology file (.toml), or the name of a preset.")
+    ],
+) -> None:
+    """Price a stored run under another technology, without simulating again."""
+    from growth.bridge import bill, make_technology
+    from growth.report import assumption_table, reprice, reprice_table, summarise
+    from growth.runs import open_run
+
+    console = Console()
+    folder, other = open_run(run), make_technology(technology)
+    summary = summarise(folder)
+    if not summary.measured:
+        raise MosaicError(f"{str(run)!r} has a seed that never fitted the chip: no bill.")
+    again = reprice(folder, other)
+    for seed, costs in zip(folder.seeds, summary.cost, strict=True):
+        rows = [
+            {"task": old["task"]} | bill(report, old["writes"])
+            for old, report in zip(costs, again[seed.path.name], strict=True)
+        ]
+        seed.write_lines(f"cost-{other.name}", rows)
+    before = summary.cost[0][-1]["technology"]
+    console.print(reprice_table(summary, before, again, other))
+    used = [name for name, _ in next(iter(again.values()))[-1].assumptions()]
+    console.print(assumption_table(other, used))
+    console.print(
+        f"stored  {folder.path}/seed-*/cost-{other.name}.jsonl", highlight=False, soft_wrap=True
+    )
+
+
+def _show(console: Console, paths: list[Path]) -> None:
+    from growth import report
+    from growth.runs import open_run
+
+    folders = [open_run(path) for path in paths]
+    summaries = [report.summarise(folder) for folder in folders]
+    console.print(report.comparison_table(summaries))
+    if len(folders) == 1 and summaries[0].measured:
+        console.print(report.accuracy_table(summaries[0]))
+        console.print(report.life_table(summaries[0]))
+        decisions = report.decision_table(summaries[0])
+        if decisions is not None:
+            console.print(decisions)
+        used = summaries[0].cost[0][-1]["assumed"]
+        console.print(report.assumption_table(report.technology_of(folders[0]), used))
+    else:
+        _chip_note(console, paths[0])
+
+
+def _chip_note(console: Console, path: Path) -> None:
+    """Say on what the energies rest."""
+    from growth import report
+    from growth.bridge import make_chip
+    from growth.runs import open_run
+
+    folder = open_run(path)
+    chip = make_chip(folder.experiment.chip)
+    technology = report.technology_of(folder)
+    assumed = len(technology.assumptions())
+    console.print(
+        f"Chip: {chip.rows} x {chip.columns} tiles of {chip.neurons_per_tile} neurons, lines a "
+        f"side {chip.tile_lines} (tiles), {chip.r0_lines} (R0), {chip.r1_lines} (R1), sized so "
+        "that the pixels and a bias line reach every tile that reads them.\n"
+        f"Technology: {technology.name}; {assumed} of its {len(technology.quantities)} "
+        "quantities are assumed, none is a verified figure of Mosaic ('mosaic show RUN' lists "
+        "them).",
+        highlight=False,
+    )
+
+
+def main() -> None:
+    """Run the command; what the user can put right is said in one line."""
+    try:
+        app()
+    except MosaicError as error:
+        Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,192 @@
+"""One TOML file is one experiment; every default is spelled out, every unknown key refused."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mosaic_sim.errors import ConfigError, suggest
+
+__all__ = [
+    "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "StreamConfig",
+    "TrainConfig", "load_experiment", "packaged_experiments",
+]  # fmt: skip
+
+_FOLDER = Path(__file__).parent / "configs"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ChipConfig(_Section):
+    """A chip preset, and what differs from it."""
+
+    preset: str = "demo"
+    rows: int | None = None
+    columns: int | None = None
+    neurons_per_tile: int | None = None
+    tile_lines: int | None = None
+    r0_lines: int | None = None
+    r1_lines: int | None = None
+
+
+class DeviceConfig(_Section):
+    """RRAM devices."""
+
+    levels: int = Field(16, ge=2, le=256)
+
+
+class StreamConfig(_Section):
+    """What is learnt, in which order."""
+
+    dataset: str = "digits"
+    classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+    test_share: float = Field(1 / 3, gt=0, lt=1)
+    steps: int = Field(16, ge=1, le=4096)
+
+
+class TrainConfig(_Section):
+    """Training through snnTorch.
+
+    `loss` is one of snnTorch's on spike counts: cross entropy, or mean square with rates for
+    the right and the wrong outputs, which keeps all outputs alive.
+    """
+
+    loss: Literal["ce_count", "mse_count"] = "ce_count"
+    epochs: int = Field(5, ge=1)
+    batch: int = Field(32, ge=1)
+    learning_rate: float = Field(1e-2, gt=0)
+    correct_rate: float = Field(0.8, gt=0, le=1)
+    incorrect_rate: float = Field(0.1, ge=0, lt=1)
+
+
+class GateConfig(_Section):
+    """The mixture-of-experts gate."""
+
+    prototypes: int = Field(10, ge=1)
+    gain: float = Field(0.5, gt=0)
+    nobody: float = Field(3.0, gt=0)
+    novelty_above: float = Field(1.0, ge=0)
+
+
+class GrowConfig(_Section):
+    """When, how many and at which exchange rate of loss for energy."""
+
+    window: int = Field(128, ge=8)
+    rounds: int = Field(6, ge=1)
+    need_above: float = Field(3.0, ge=0)
+    scale: float = Field(0.5, gt=0)
+    loss_per_nanojoule: float = Field(1e-3, ge=0)
+    inferences: float = Field(1e6, gt=0)
+
+
+class Experiment(_Section):
+    """One experiment: a learner on a stream on a chip, over some seeds."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    strategy: Literal["naive", "grow", "joint"]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    technology: str = "rram-130nm"
+    hidden: int = Field(64, ge=1)
+    leak: float = Field(0.9, ge=0, le=1)
+    chip: ChipConfig = ChipConfig()
+    device: DeviceConfig = DeviceConfig()
+    stream: StreamConfig = StreamConfig()
+    train: TrainConfig = TrainConfig()
+    gate: GateConfig = GateConfig()
+    grow: GrowConfig = GrowConfig()
+
+    def fingerprint(self) -> str:
+        """Eight hex digits that change with any setting but the seeds."""
+        settings = self.model_dump(mode="json", exclude={"seeds"})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
+
+    def to_toml(self) -> str:
+        """Write everything, defaults included; what is None has no line."""
+        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+
+
+def packaged_experiments() -> list[str]:
+    """Names of the experiments that come with the package."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experiment:
+    """Read an experiment from a TOML file, or one that comes with the package by name.
+
+    Parameters
+    ----------
+    source : path or name
+    settings : sequence of str
+        Changes like ``"chip.rows=8"``, applied on top; values as in TOML.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing or not TOML, a key is unknown (with the nearest known one), or
+        a value has the wrong type or range.
+
+    Examples
+    --------
+    >>> load_experiment("split-digits-grow", ["chip.rows=2"]).chip.rows
+    2
+    """
+    path = Path(source)
+    if str(source) in packaged_experiments():
+        path = _FOLDER / f"{source}.toml"
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError):
+        raise ConfigError(
+            f"There is no configuration {str(source)!r}; give a TOML file or one of "
+            f"{', '.join(packaged_experiments())}."
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name} is not TOML: {error}.") from None
+    for setting in settings:
+        _apply(tables, setting)
+    try:
+        return Experiment.model_validate_json(json.dumps(tables, default=str))
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}: {_explain(error)}") from None
+
+
+def _apply(tables: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {setting!r} is not of the form section.key=value.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value.strip()
+    *sections, last = key.strip().split(".")
+    place = tables
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {setting!r}: {section!r} is a value, not a section.")
+    place[last] = parsed
+
+
+def _explain(error: ValidationError) -> str:
+    """Put pydantic's first finding into this package's words."""
+    found = error.errors()[0]
+    path = ".".join(str(part) for part in found["loc"])
+    if found["type"] == "extra_forbidden":
+        section: Any = Experiment
+        for part in found["loc"][:-1]:
+            section = section.model_fields[str(part)].annotation
+        known = list(section.model_fields)
+        hint = suggest(str(found["loc"][-1]), known)
+        return f"unknown key {path!r}.{hint} It takes: {', '.join(known)}."
+    if found["type"] == "missing":
+        return f"{path!r} is missing."
+    return f"{path} is {found['input']!r}: {found['msg']}."

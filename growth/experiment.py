@@ -1,0 +1,108 @@
+"""Run experiments: every seed of every configuration, side by side, with a progress bar."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn
+
+from growth.learner import run_seed
+from growth.runs import RunFolder, SeedFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from growth.config import Experiment
+
+__all__ = ["run_experiments"]
+
+
+def run_experiments(
+    experiments: Sequence[Experiment],
+    root: Path | str = "runs",
+    *,
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> list[RunFolder]:
+    """Run all seeds of all experiments; what is done already is not run again.
+
+    Parameters
+    ----------
+    experiments : sequence of Experiment
+    root : path
+        Where run folders are made.
+    jobs : int, optional
+        Processes; as many as cores by default, 1 runs in this process.
+    console : rich.console.Console, optional
+        Where the progress bar is drawn; none without it.
+
+    Returns
+    -------
+    list of RunFolder, in the order of `experiments`.
+    """
+    folders = [RunFolder.create(root, experiment) for experiment in experiments]
+    todo = [
+        (folder.experiment, seed, folder.seed(seed))
+        for folder in folders
+        for seed in folder.experiment.seeds
+        if not folder.seed(seed).done
+    ]
+    workers = min(jobs or os.cpu_count() or 1, len(todo)) or 1
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=console is None,
+    )  # fmt: skip
+    with bar:
+        lines = {
+            folder.experiment.name: bar.add_task(
+                folder.experiment.name, total=len(folder.experiment.seeds),
+                completed=sum(seed.done for seed in folder.seeds),
+            )
+            for folder in folders
+        }  # fmt: skip
+        shares: dict[tuple[str, int], float] = {}
+
+        def show(name: str, seed: int, share: float) -> None:
+            old = shares.get((name, seed), 0.0)
+            shares[name, seed] = max(share, old)
+            bar.advance(lines[name], max(share - old, 0.0))
+
+        if workers == 1:
+            for experiment, seed, part in todo:
+                run_seed(
+                    experiment, seed, part,
+                    lambda share, name=experiment.name, seed=seed: show(name, seed, share),
+                )  # fmt: skip
+        else:
+            _run_parallel(todo, workers, show)
+    return folders
+
+
+def _run_parallel(todo: list[tuple[Experiment, int, SeedFolder]], workers: int, show: Any) -> None:
+    # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        news = manager.Queue()
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            waiting = {pool.submit(_work, *unit, news) for unit in todo}
+            try:
+                while waiting:
+                    done, waiting = wait_for(waiting, timeout=0.2)
+                    while not news.empty():
+                        show(*news.get())
+                    for finished in done:
+                        finished.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def _work(experiment: Experiment, seed: int, folder: SeedFolder, news: Any) -> None:
+    run_seed(experiment, seed, folder, lambda share: news.put((experiment.name, seed, share)))

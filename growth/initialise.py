@@ -1,0 +1,214 @@
+"""How new neurons start: GradMax for leaky integrate-and-fire neurons.
+
+A neuron with incoming weights 0 stays at rest, so growing it changes nothing; what it could
+learn first is the gradient on those weights. With delta[t] the derivative of the loss by the
+input current of the next layer, and trace[t] = leak trace[t-1] + x[t] the filtered input::
+
+    dL/dW_new = Omega^T M,      M = g0 sum over samples and t of delta[t] trace[t]^T
+
+where Omega are the outgoing weights and g0 the slope of the surrogate gradient at rest. Under
+the constraint Omega^T Omega = c^2 I (orthogonal columns of equal norm) the gradient norm is
+largest for Omega = c [u_1 ... u_k], the left singular vectors of M, and is then
+c sqrt(sigma_1^2 + ... + sigma_k^2).
+
+Source: Evci et al., "GradMax", ICLR 2022 (arXiv:2201.05125), carried over to snnTorch's
+``Leaky`` with delayed reset. The constraint is stated because the paper's own (a bound on the
+Frobenius norm) would be met best by k copies of u_1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from mosaic_sim.errors import MosaicError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from growth.model import Expert
+
+__all__ = ["Need", "gradmax", "measure_need", "slope_at_rest", "traces"]
+
+SMALLEST_SLOPE = 1e-4
+
+
+@dataclass(frozen=True)
+class Need:
+    """What new neurons in front of an expert's outputs could contribute.
+
+    Parameters
+    ----------
+    matrix : (classes, inputs)
+        M, the gradient of the mean loss through a neuron at rest with outgoing weight 1.
+    z : float
+        How coherent the gradient is over samples, in standard deviations of what random
+        signs of the samples' contributions would give: label noise has large contributions
+        that cancel, and scores near 0.
+    loss : float
+        Mean loss on the samples.
+    toward : (inputs,)
+        Mean trace of the inputs: along it a neuron has to be driven to fire at all.
+    """
+
+    matrix: Tensor
+    z: float
+    loss: float
+    toward: Tensor
+
+    @property
+    def rank(self) -> int:
+        """Numerical rank of the matrix: more new neurons at once share directions."""
+        return int(torch.linalg.matrix_rank(self.matrix.double()))
+
+
+def slope_at_rest(cell: nn.Module) -> float:
+    """Slope of the surrogate gradient of `cell` for a membrane at 0.
+
+    Raises
+    ------
+    MosaicError
+        If it is not finite or below 1e-4: a neuron that starts at rest would not learn.
+
+    Examples
+    --------
+    >>> import snntorch
+    >>> from snntorch import surrogate
+    >>> round(slope_at_rest(snntorch.Leaky(beta=0.9, spike_grad=surrogate.atan())), 3)
+    0.092
+    """
+    at = (-cell.threshold.detach().reshape(-1)[:1]).clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(cell.spike_grad(at).sum(), at)
+    g0 = float(slope) * float(cell.graded_spikes_factor)
+    if not SMALLEST_SLOPE <= g0 < float("inf"):
+        raise MosaicError(
+            f"The surrogate gradient has slope {g0:.2g} at rest; a neuron that starts there "
+            f"needs at least {SMALLEST_SLOPE:g}. Use surrogate.atan() or a smaller slope."
+        )
+    return g0
+
+
+def traces(spikes: Tensor, leak: float) -> Tensor:
+    """Filter spikes as a membrane does: ``trace[t] = leak * trace[t-1] + spikes[t]``.
+
+    Parameters
+    ----------
+    spikes : (steps, samples, sources)
+
+    Examples
+    --------
+    >>> traces(torch.ones(3, 1, 1), 0.5).flatten().tolist()
+    [1.0, 1.5, 1.75]
+    """
+    kept = torch.zeros_like(spikes[0])
+    out = []
+    for now in spikes:
+        kept = leak * kept + now
+        out.append(kept)
+    return torch.stack(out)
+
+
+def measure_need(
+    expert: Expert,
+    spikes: Tensor,
+    targets: Tensor,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+) -> Need:
+    """Measure M and its coherence on some samples.
+
+    Parameters
+    ----------
+    expert : Expert
+    spikes : (steps, samples, inputs)
+    targets : (samples,), indices into ``expert.classes``
+    criterion : callable
+        Mean loss from output spikes, (steps, samples, classes), and targets, as in training.
+
+    Returns
+    -------
+    Need
+
+    Raises
+    ------
+    MosaicError
+        If the surrogate gradient vanishes at rest.
+
+    Notes
+    -----
+    With M_b the contribution of sample b, ``S = |sum_b M_b|^2``. Under random signs S has
+    mean ``sum_b |M_b|^2`` and variance ``2 sum over b != b' of <M_b, M_b'>^2``; z compares.
+    """
+    g0 = slope_at_rest(expert.cell)
+    probe = torch.zeros(*spikes.shape[:2], len(expert.classes), requires_grad=True)
+    with torch.no_grad():
+        hidden = expert.hidden_spikes(spikes)
+    loss = criterion(expert.out_spikes(hidden, probe), targets)
+    (delta,) = torch.autograd.grad(loss, probe)
+    trace = traces(spikes, float(expert.cell.beta))
+    each = g0 * torch.einsum("tbo,tbi->boi", delta, trace).flatten(1).double()
+    together = each.sum(0)
+    gram = each @ each.T
+    alone = gram.diagonal().sum()
+    spread = (2 * (gram.square().sum() - gram.diagonal().square().sum())).sqrt()
+    z = (together.square().sum() - alone) / spread.clamp_min(torch.finfo(torch.double).tiny)
+    matrix = together.reshape(len(expert.classes), -1).to(spikes.dtype)
+    return Need(matrix, float(z), float(loss.detach()), trace.mean((0, 1)))
+
+
+def gradmax(
+    matrix: Tensor, neurons: int, norm: float, toward: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights of new neurons that maximise the gradient on their incoming side.
+
+    Parameters
+    ----------
+    matrix : (post, pre)
+        M, for example `Need.matrix`.
+    neurons : int
+        At most the rank of `matrix`.
+    norm : float
+        Norm c of each outgoing column.
+    toward : (pre,), optional
+        Mean input. The sign of a singular vector is free, and the gradient norm does not
+        depend on it; but with the wrong sign descent pushes a neuron at rest away from its
+        threshold, where it stays silent. With `toward`, signs are such that the first step
+        of descent drives each neuron towards firing on the mean input.
+
+    Returns
+    -------
+    incoming : (neurons, pre)
+        All 0.
+    outgoing : (post, neurons)
+        c times the first left singular vectors.
+    singular : (neurons,)
+        The singular values; the gradient norm is ``c * sqrt(sum of their squares)``.
+
+    Raises
+    ------
+    MosaicError
+        If more neurons are asked for than the matrix has directions.
+
+    Examples
+    --------
+    >>> _, outgoing, singular = gradmax(torch.diag(torch.tensor([3.0, 2.0])), 1, 0.5)
+    >>> outgoing.abs().flatten().tolist(), singular.tolist()
+    ([0.5, 0.0], [3.0])
+    """
+    if not bool(torch.isfinite(matrix).all()):
+        raise MosaicError("The GradMax matrix is not finite; the loss has diverged.")
+    rank = int(torch.linalg.matrix_rank(matrix.double()))
+    if not 1 <= neurons <= rank:
+        raise MosaicError(
+            f"neurons is {neurons}; the GradMax matrix has rank {rank}, so it needs 1 to {rank}. "
+            "Grow in several steps and measure again in between."
+        )
+    left, singular, right = torch.linalg.svd(matrix, full_matrices=False)
+    outgoing = norm * left[:, :neurons]
+    if toward is not None:
+        # Descent moves incoming weights by -(Omega^T M), along minus the right vectors.
+        outgoing = torch.where(right[:neurons] @ toward > 0, -outgoing, outgoing)
+    incoming = torch.zeros(neurons, matrix.shape[1], dtype=matrix.dtype)
+    return incoming, outgoing, singular[:neurons]

@@ -1,0 +1,249 @@
+"""The growing spiking network: experts of snnTorch cells, side by side on the same inputs.
+
+Each expert has hidden neurons, one output neuron for each of its classes, and gate neurons
+that spike the more the better an input resembles what the expert was trained on. Prediction
+is the mixture of the experts' opinions, weighted by the spikes of their gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import snntorch
+import torch
+from snntorch import surrogate
+from torch import Tensor, nn
+
+from mosaic_sim.errors import MosaicError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Expert", "SpikingNet", "cell_spikes", "mixture"]
+
+
+def cell_spikes(cell: nn.Module, current: Tensor) -> Tensor:
+    """Run a neuron layer over time from rest.
+
+    Parameters
+    ----------
+    cell : snntorch.Leaky
+    current : (steps, samples, neurons)
+
+    Returns
+    -------
+    Tensor, (steps, samples, neurons), 0 and 1
+    """
+    membrane = torch.zeros_like(current[0])
+    fired = []
+    for now in current:
+        spike, membrane = cell(now, membrane)
+        fired.append(spike)
+    return torch.stack(fired)
+
+
+class Expert(nn.Module):
+    """A spiking network with one hidden layer, and a gate that knows its inputs.
+
+    Parameters
+    ----------
+    inputs : int
+    classes : sequence of int
+        Labels that this expert tells apart, one output neuron each.
+    leak : float
+        Membrane factor of all its neurons.
+    births : sequence of int
+        Numbers of the output neurons among all neurons of the network, in order of birth.
+
+    Notes
+    -----
+    A new expert has no hidden neurons; it gets them by `widen`. The linear layers have no
+    bias, since a bias is a line on the chip; the gate needs one.
+    """
+
+    def __init__(
+        self, inputs: int, classes: Sequence[int], leak: float, births: Sequence[int]
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.classes = list(classes)
+        self.into_hidden = nn.Parameter(torch.zeros(0, inputs))
+        self.into_out = nn.Parameter(torch.zeros(len(self.classes), 0))
+        self.register_buffer("gate_weight", torch.zeros(0, inputs))
+        self.register_buffer("gate_bias", torch.zeros(0))
+        self.cell = snntorch.Leaky(beta=leak, spike_grad=surrogate.atan())
+        self.births: dict[str, list[int]] = {"hidden": [], "out": list(births), "gate": []}
+
+    @property
+    def neurons(self) -> int:
+        """Hidden, output and gate neurons."""
+        return sum(len(born) for born in self.births.values())
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Spike counts of the output neurons, (samples, classes), from (steps, samples, inputs)."""
+        return self.out_spikes(self.hidden_spikes(spikes)).sum(0)
+
+    def hidden_spikes(self, spikes: Tensor) -> Tensor:
+        """Spikes of the hidden neurons, (steps, samples, hidden)."""
+        return cell_spikes(self.cell, spikes @ self.into_hidden.T)
+
+    def out_spikes(self, hidden: Tensor, extra: Tensor | None = None) -> Tensor:
+        """Spikes of the output neurons; `extra` is added to their input current."""
+        current = hidden @ self.into_out.T
+        return cell_spikes(self.cell, current if extra is None else current + extra)
+
+    def gate_counts(self, spikes: Tensor) -> Tensor:
+        """Spike counts of the gate neurons, (samples, gates)."""
+        return cell_spikes(self.cell, spikes @ self.gate_weight.T + self.gate_bias).sum(0)
+
+    def widen(self, incoming: Tensor, outgoing: Tensor, births: Sequence[int]) -> None:
+        """Add hidden neurons.
+
+        Parameters
+        ----------
+        incoming : (k, inputs)
+        outgoing : (classes, k)
+        births : sequence of int, k of them
+        """
+        if incoming.shape != (len(births), self.inputs) or outgoing.shape != (
+            len(self.classes),
+            len(births),
+        ):
+            raise MosaicError(
+                f"widen got incoming {tuple(incoming.shape)} and outgoing "
+                f"{tuple(outgoing.shape)} for {len(births)} neurons; it needs "
+                f"({len(births)}, {self.inputs}) and ({len(self.classes)}, {len(births)})."
+            )
+        self.into_hidden = nn.Parameter(torch.cat([self.into_hidden.data, incoming]))
+        self.into_out = nn.Parameter(torch.cat([self.into_out.data, outgoing], dim=1))
+        self.births["hidden"] += list(births)
+
+    def add_gates(self, weight: Tensor, bias: Tensor, births: Sequence[int]) -> None:
+        """Add gate neurons: weight (gates, inputs), bias (gates,)."""
+        self.gate_weight = torch.cat([self.gate_weight, weight])
+        self.gate_bias = torch.cat([self.gate_bias, bias])
+        self.births["gate"] += list(births)
+
+    def freeze(self) -> None:
+        """Let nothing train this expert any more."""
+        for weight in self.parameters():
+            weight.requires_grad_(False)
+
+    def layers(self) -> dict[str, nn.Sequential]:
+        """The expert as plain snnTorch models: ``network`` and, if it has gates, ``gate``."""
+        hidden, out = _linear(self.into_hidden), _linear(self.into_out)
+        parts = {"network": nn.Sequential(hidden, self.cell, out, self.cell)}
+        if self.births["gate"]:
+            gate = _linear(self.gate_weight, self.gate_bias)
+            parts["gate"] = nn.Sequential(gate, self.cell)
+        return parts
+
+
+class SpikingNet(nn.Module):
+    """Experts on the same inputs; starts empty and grows.
+
+    Parameters
+    ----------
+    inputs : int
+    leak : float
+        Membrane factor per step of every neuron.
+
+    Examples
+    --------
+    >>> net = SpikingNet(4, leak=0.9)
+    >>> expert = net.add_expert([0, 1])
+    >>> net.widen(expert, torch.zeros(3, 4), torch.ones(2, 3))
+    >>> net.neurons, expert.births["hidden"]
+    (5, [2, 3, 4])
+    """
+
+    def __init__(self, inputs: int, leak: float) -> None:
+        super().__init__()
+        self.inputs, self.leak = inputs, leak
+        self.experts = nn.ModuleList()
+        self.neurons = 0
+
+    def _bear(self, count: int) -> range:
+        born = range(self.neurons, self.neurons + count)
+        self.neurons += count
+        return born
+
+    def add_expert(self, classes: Sequence[int]) -> Expert:
+        """Add an expert without hidden neurons for these labels."""
+        expert = Expert(self.inputs, classes, self.leak, self._bear(len(classes)))
+        self.experts.append(expert)
+        return expert
+
+    def widen(self, expert: Expert, incoming: Tensor, outgoing: Tensor) -> None:
+        """Add hidden neurons to `expert`: incoming (k, inputs), outgoing (classes, k)."""
+        expert.widen(incoming, outgoing, self._bear(incoming.shape[0]))
+
+    def add_gates(self, expert: Expert, weight: Tensor, bias: Tensor) -> None:
+        """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,)."""
+        expert.add_gates(weight, bias, self._bear(weight.shape[0]))
+
+    @torch.no_grad()
+    def forward(self, spikes: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Output and gate counts of every expert, from (steps, samples, inputs)."""
+        return [e(spikes) for e in self.experts], [e.gate_counts(spikes) for e in self.experts]
+
+
+def mixture(
+    out: Sequence[NDArray[np.floating]],
+    gate: Sequence[NDArray[np.floating]],
+    classes: Sequence[Sequence[int]],
+    labels: int,
+    *,
+    gain: float,
+) -> NDArray[np.float64]:
+    """Mix the experts' opinions by their gates.
+
+    ``p(y) = sum_e g_e p_e(y)`` with ``g = softmax(gain * most spikes of a gate neuron)`` over
+    experts and ``p_e = softmax(gain * spikes)`` over the classes of expert e. An expert
+    without gate neurons counts as one that spiked 0 times.
+
+    Parameters
+    ----------
+    out, gate : sequence of (samples, classes of e), (samples, gates of e)
+        Spike counts of each expert.
+    classes : sequence of sequence of int
+    labels : int
+        Number of labels; those that no expert knows get 0.
+    gain : float
+        Log-odds per spike.
+
+    Returns
+    -------
+    float64 array, (samples, labels)
+
+    Examples
+    --------
+    >>> mixture([np.array([[9., 0.]])], [np.zeros((1, 0))], [[2, 0]], 3, gain=1.0).argmax(1)
+    array([2])
+    """
+    if not out:
+        raise MosaicError("mixture needs at least one expert.")
+    best = np.stack([g.max(1) if g.shape[1] else np.zeros(len(g)) for g in gate], axis=1)
+    weights = _softmax(gain * best)
+    scores = np.zeros((len(out[0]), labels))
+    for e, counts in enumerate(out):
+        scores[:, list(classes[e])] += weights[:, e, None] * _softmax(gain * counts)
+    return scores
+
+
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    """A linear layer with these values, without drawing random ones first."""
+    post, pre = weight.shape
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, pre, post, bias=bias is not None)
+    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
+    return layer
+
+
+def _softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:
+    powers = np.exp(values - values.max(1, keepdims=True))
+    total: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return total

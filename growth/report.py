@@ -1,0 +1,305 @@
+"""What run folders say, as numbers and as tables; nothing here looks at anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from growth.bridge import COMPONENTS, load_program, make_technology, price
+from growth.metrics import Estimate, average_accuracy, check_bound, estimate, forgetting
+from mosaic_sim.errors import MosaicError
+from mosaic_sim.units import engineering
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from growth.bridge import CostReport, Technology
+    from growth.runs import RunFolder, SeedFolder
+
+__all__ = [
+    "Summary",
+    "accuracy_table",
+    "assumption_table",
+    "comparison_table",
+    "decision_table",
+    "life_table",
+    "reprice",
+    "reprice_table",
+    "summarise",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The results of one run over its seeds.
+
+    Parameters
+    ----------
+    name, strategy : str
+    metrics, cost, growth : list of list of dict
+        Records of each seed; metrics and cost one for each task that was deployed.
+    ended : list of (str or None)
+        Why a seed ended before the stream did.
+    """
+
+    name: str
+    strategy: str
+    metrics: list[list[dict[str, Any]]]
+    cost: list[list[dict[str, Any]]]
+    growth: list[list[dict[str, Any]]]
+    ended: list[str | None]
+
+    @property
+    def measured(self) -> bool:
+        """Whether every seed has something to report."""
+        return all(self.metrics)
+
+    def matrix(self, seed: int) -> NDArray[np.float64]:
+        """Accuracy matrix of the seed in this place, (learnt, tasks)."""
+        return np.array([row["accuracy"] for row in self.metrics[seed]])
+
+    @cached_property
+    def mean_matrix(self) -> NDArray[np.float64]:
+        """Mean accuracy matrix over the seeds that learnt as many tasks as the first."""
+        matrices = [self.matrix(k) for k in range(len(self.metrics))]
+        alike = [m for m in matrices if m.shape == matrices[0].shape]
+        mean: NDArray[np.float64] = np.mean(alike, axis=0)
+        return mean
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Average accuracy at the end."""
+        return estimate([average_accuracy(self.matrix(k)) for k in range(len(self.metrics))])
+
+    @property
+    def forgetting(self) -> Estimate | None:
+        """Forgetting at the end; None where it is undefined."""
+        lost = [forgetting(self.matrix(k)) for k in range(len(self.metrics))]
+        known = [value for value in lost if value is not None]
+        return estimate(known) if len(known) == len(lost) else None
+
+    def last(self, record: str, key: str) -> Estimate:
+        """Estimate of a number in the last record of each seed."""
+        return estimate([rows[-1][key] for rows in getattr(self, record)])
+
+    def component(self, name: str) -> Estimate:
+        """Energy per inference of a component at the end [J]."""
+        return estimate([rows[-1]["by_component"][name] for rows in self.cost])
+
+    @property
+    def devices(self) -> Estimate:
+        """Devices that hold something at the end."""
+        return estimate([sum(rows[-1]["devices"].values()) for rows in self.cost])
+
+    @property
+    def life_writes(self) -> Estimate:
+        """Device writes over the whole life."""
+        return estimate([sum(row["writes"] for row in rows) for rows in self.cost])
+
+
+def summarise(run: RunFolder) -> Summary:
+    """Read a finished run folder.
+
+    Raises
+    ------
+    MosaicError
+        If its records contradict each other.
+    """
+    metrics, cost, growth, ended = [], [], [], []
+    for seed in run.seeds:
+        rows = seed.lines("metrics")
+        ended.append(next((row["ended"] for row in rows if "ended" in row), None))
+        metrics.append([row for row in rows if "accuracy" in row])
+        cost.append(seed.lines("cost"))
+        growth.append(seed.lines("growth"))
+        if metrics[-1]:
+            check_bound([row["accuracy"] for row in metrics[-1]])
+    return Summary(
+        run.experiment.name, run.experiment.strategy, metrics, cost, growth, ended
+    )
+
+
+def _joules(value: Estimate) -> str:
+    """An energy with its interval, both with the prefix of the mean."""
+    mean = engineering(value.mean, "J")
+    if value.high is None:
+        return mean
+    unit = mean.split()[1]
+    scale = float(mean.split()[0]) / value.mean if value.mean else 1.0
+    return f"{mean.split()[0]} ± {(value.high - value.mean) * scale:.2g} {unit}"
+
+
+def comparison_table(summaries: Sequence[Summary]) -> Table:
+    """One column a run: accuracy, forgetting, size, energy, devices and writes."""
+    seeds = {len(s.metrics) for s in summaries}
+    table = Table(
+        title=f"Mean ± half of the 95 % interval over {'/'.join(map(str, sorted(seeds)))} seeds",
+        title_justify="left",
+    )
+    table.add_column("on the chip, at the end")
+    for summary in summaries:
+        table.add_column(summary.strategy, justify="right")
+
+    def row(name: str, cell: Any) -> None:
+        table.add_row(name, *(cell(s) if s.measured else "did not fit" for s in summaries))
+
+    def percent(value: Estimate | None) -> str:
+        return "undefined" if value is None else value.text(100)
+
+    row("average accuracy [%]", lambda s: percent(s.accuracy))
+    row("forgetting [points]", lambda s: percent(s.forgetting))
+    row("neurons", lambda s: s.last("metrics", "neurons").text(digits=0))
+    row("tiles", lambda s: s.last("metrics", "tiles").text(digits=0))
+    row("energy per inference", lambda s: _joules(s.last("cost", "energy_per_inference")))
+    for name in COMPONENTS:
+        row(f"  {name}", lambda s, name=name: _joules(s.component(name)))
+    row("hops per inference", lambda s: s.last("cost", "hops_per_inference").text(digits=0))
+    row("devices in use", lambda s: s.devices.text(digits=0))
+    row("device writes, whole life", lambda s: s.life_writes.text(digits=0))
+    if any(any(s.ended) for s in summaries):
+        table.add_row(
+            "ended early", *("; ".join(sorted({e for e in s.ended if e})) for s in summaries)
+        )
+    return table
+
+
+def accuracy_table(summary: Summary) -> Table:
+    """The accuracy matrix, mean over seeds."""
+    table = Table(title="Accuracy [%] on each task, after each task", title_justify="left")
+    table.add_column("after task")
+    matrix = summary.mean_matrix
+    for task in range(matrix.shape[1]):
+        table.add_column(str(task), justify="right")
+    table.add_column("mean", justify="right")
+    alone = len(matrix) == 1 < matrix.shape[1]
+    for learnt, row in enumerate(matrix):
+        name = "all at once" if alone else str(learnt)
+        table.add_row(name, *(f"{100 * a:.1f}" for a in row), f"{100 * row.mean():.1f}")
+    return table
+
+
+def life_table(summary: Summary) -> Table:
+    """Size, energy and writes after each task, mean over seeds."""
+    table = Table(title="After each task, mean over seeds", title_justify="left")
+    for name in (
+        "task", "neurons", "tiles", "energy per inference", *COMPONENTS, "hops", "devices", "writes",
+    ):  # fmt: skip
+        table.add_column(name, justify="right")
+    tasks = min(len(rows) for rows in summary.cost)
+    for t in range(tasks):
+        cost = [rows[t] for rows in summary.cost]
+        metrics = [rows[t] for rows in summary.metrics]
+
+        def mean(values: Sequence[float]) -> float:
+            return float(np.mean(values))
+
+        table.add_row(
+            str(metrics[0]["task"]),
+            f"{mean([m['neurons'] for m in metrics]):.0f}",
+            f"{mean([m['tiles'] for m in metrics]):.0f}",
+            engineering(mean([c["energy_per_inference"] for c in cost]), "J"),
+            *(engineering(mean([c["by_component"][n] for c in cost]), "J") for n in COMPONENTS),
+            f"{mean([c['hops_per_inference'] for c in cost]):.0f}",
+            f"{mean([sum(c['devices'].values()) for c in cost]):.0f}",
+            f"{mean([c['writes'] for c in cost]):.0f}",
+        )
+    return table
+
+
+def decision_table(summary: Summary, seed: int = 0) -> Table | None:
+    """What the gate of one seed decided, and on what evidence; None without a gate."""
+    if not summary.growth[seed]:
+        return None
+    table = Table(title="Decisions of the first seed", title_justify="left")
+    for name in (
+        "task", "action", "expert", "neurons", "tile", "need z", "novelty", "loss", "benefit", "price",
+    ):  # fmt: skip
+        table.add_column(name, justify="right")
+
+    def number(value: Any) -> str:
+        return "" if value is None else f"{value:.3g}"
+
+    for decision in summary.growth[seed]:
+        found = decision["evidence"]
+        table.add_row(
+            str(decision["task"]), decision["action"],
+            *("" if decision[k] is None else str(decision[k]) for k in ("expert", "neurons", "tile")),
+            *(number(found.get(k)) for k in ("need_z", "novelty", "loss", "benefit", "price")),
+        )  # fmt: skip
+    return table
+
+
+def assumption_table(technology: Technology, used: Sequence[str]) -> Table:
+    """The assumed quantities behind a bill, with their values and sources."""
+    table = Table(
+        title=f"Assumed quantities of {technology.name} behind these energies (not Mosaic's)",
+        title_justify="left",
+    )
+    for name in ("quantity", "value", "source"):
+        table.add_column(name)
+    for name in used:
+        table.add_row(name, str(technology[name]), technology[name].source)
+    return table
+
+
+def reprice(run: RunFolder, technology: Technology) -> dict[str, list[CostReport]]:
+    """Price every stored run of every seed again, without simulating.
+
+    Returns
+    -------
+    dict of list of CostReport
+        By seed folder, one report for each task.
+
+    Raises
+    ------
+    MosaicError
+        If a stored program or its spike totals are missing or damaged.
+    """
+    return {
+        seed.path.name: [
+            _reprice_one(seed, row["task"], technology) for row in seed.lines("cost")
+        ]
+        for seed in run.seeds
+    }
+
+
+def _reprice_one(seed: SeedFolder, task: int, technology: Technology) -> CostReport:
+    program = load_program(seed.path / f"program-{task}.npz")
+    path = seed.path / f"run-{task}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            spikes, samples, steps = file["spikes"], int(file["samples"]), int(file["steps"])
+    except (OSError, ValueError, KeyError) as error:
+        raise MosaicError(f"{str(path)!r} is not a readable run: {error}") from None
+    return price(program, spikes, technology, samples=samples, steps=steps)
+
+
+def reprice_table(
+    summary: Summary, before: str, again: dict[str, list[CostReport]], technology: Technology
+) -> Table:
+    """Energy per inference under both technologies, mean over seeds."""
+    table = Table(
+        title=f"{summary.name}: energy per inference after the last task", title_justify="left"
+    )
+    table.add_column("component")
+    table.add_column(before, justify="right")
+    table.add_column(technology.name, justify="right")
+    last = [reports[-1] for reports in again.values()]
+    for name in COMPONENTS:
+        new = estimate([report.by_component()[name] / report.samples for report in last])
+        table.add_row(name, _joules(summary.component(name)), _joules(new))
+    total = estimate([report.energy_per_inference for report in last])
+    table.add_row(
+        "total", _joules(summary.last("cost", "energy_per_inference")), _joules(total)
+    )
+    return table
+
+
+def technology_of(run: RunFolder) -> Technology:
+    """Return the technology that a run was priced with."""
+    return make_technology(run.experiment.technology)

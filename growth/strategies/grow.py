@@ -1,0 +1,250 @@
+"""The growing learner: a gate says when, GradMax how, the chip's price where and how many.
+
+For every task it looks at a window of samples. Coherent need with novelty opens an expert on a
+free tile; need alone widens the expert that knows such inputs. In both cases GradMax proposes
+directions, and as many neurons are grown as pay for themselves; training and growing alternate
+until nothing pays any more. Then the expert is frozen with a description of its inputs.
+
+Stored beside the network: per expert the mean and spread of its novelty (the prototypes sit in
+its gate neurons on the chip). No samples. On the chip: only new devices are written.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from growth.gate import Decision, Gate, decide
+from growth.initialise import Need, gradmax, measure_need
+from growth.model import SpikingNet
+from growth.strategies.base import Progress, Strategy, encode
+from growth.where import Choice, choose
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from growth.config import Experiment
+    from growth.host import Host
+    from growth.model import Expert
+    from growth.streams import Stream, Task
+
+__all__ = ["Grow"]
+
+MORE_PROTOTYPES = 2
+"""Gate neurons added when an expert is found to serve inputs that look new."""
+
+
+class Grow(Strategy):
+    """Grow experts where the gate finds that nobody knows, and the chip that it pays."""
+
+    def __init__(self, experiment: Experiment, stream: Stream, host: Host, seed: int) -> None:
+        super().__init__(experiment, stream, host, seed)
+        self.gate = Gate(experiment.gate.prototypes, self.rng)
+        self.pupil: Expert | None = None
+        self.protected = 0  # hidden neurons of the pupil that must not change any more
+
+    def learn(self, task: Task, progress: Progress) -> None:
+        window = self.window(task)
+        expert = self.look(task, window)
+        if expert is not None:
+            self.pupil, self.protected = expert, expert.into_hidden.shape[0]
+            rounds = self.experiment.grow.rounds
+            for done in range(rounds):
+                if not self.widen(expert, task, window):
+                    break
+
+                def within(share: float, done: int = done) -> None:
+                    progress((done + share) / rounds)
+
+                self.fit(expert, task, self.experiment.train.epochs, within)
+            self.settle(expert, task)
+        progress(1.0)
+
+    # when ---------------------------------------------------------------------------------
+
+    def window(self, task: Task) -> NDArray[np.int64]:
+        """Samples of the task that decisions are made on: a random few."""
+        size = min(self.experiment.grow.window, len(task.train_labels))
+        picked: NDArray[np.int64] = self.rng.permutation(len(task.train_labels))[:size]
+        return picked
+
+    def look(self, task: Task, window: NDArray[np.int64]) -> Expert | None:
+        """Decide what to do about a task; return the expert to train, if any."""
+        known = {label for expert in self.experts for label in expert.classes}
+        strangers = sorted(set(task.classes) - known)
+        inputs = task.train_inputs[window]
+        novelty = self.gate.novelty(inputs)
+        nobody = self.gate.responsibilities(inputs, self.experiment.gate.nobody)[:, 0]
+        nearest = int(np.bincount(novelty.argmin(1)).argmax()) if self.experts else None
+        candidate = (
+            self.experts[nearest]
+            if nearest is not None and set(task.classes) <= set(self.experts[nearest].classes)
+            else None
+        )
+        # Labels that the nearest expert has no output for are new, however alike the inputs.
+        new = float("inf") if candidate is None else float(novelty.min(1).mean())
+        trial = candidate or self.trial(task.classes)
+        need = self.need(trial, task, window)
+        action = decide(
+            need.z, new,
+            need_above=self.experiment.grow.need_above,
+            novelty_above=self.experiment.gate.novelty_above,
+        )  # fmt: skip
+        evidence = _evidence(need) | {
+            "novelty": float(novelty.min(1).mean()) if self.experts else None,
+            "nobody": float(nobody.mean()),
+            "new_labels": strangers,
+        }
+        if action == "new expert":
+            return self.open(task, evidence, need)
+        where = None if candidate is None else self.experts.index(candidate)
+        self.record(action, task, where, 0, None, evidence)
+        if action == "widen" and candidate is not None:
+            for weight in candidate.parameters():
+                weight.requires_grad_(True)
+            return candidate
+        if action == "reuse" and candidate is not None:
+            self.recognise(candidate, task)
+        return None
+
+    def trial(self, classes: tuple[int, ...]) -> Expert:
+        """An expert that is not part of the model, to measure what a new one would need."""
+        return SpikingNet(self.model.inputs, self.model.leak).add_expert(classes)
+
+    def need(self, expert: Expert, task: Task, window: NDArray[np.int64]) -> Need:
+        """Measure what new neurons could contribute to `expert` on the window."""
+        spikes = encode(task.train_inputs[window], self.experiment.stream.steps)
+        targets = self.targets(expert, task.train_labels[window])
+        return measure_need(expert, spikes, targets, self.criterion)
+
+    # where and how many -----------------------------------------------------------------
+
+    def open(self, task: Task, evidence: dict[str, Any], need: Need) -> Expert | None:
+        """Open a new expert on the free tile where it pays most."""
+        reserve = len(task.classes) + self.experiment.gate.prototypes
+        choice = self.choice(task, need, 1.0, None, reserve)
+        if choice is None:
+            self.record("no free tile", task, None, 0, None, evidence)
+            self.ended = f"no free tile for task {task.number}"
+            return None
+        evidence |= _account(choice)
+        if choice.benefit <= choice.price:
+            self.record("too dear", task, None, 0, choice.tile, evidence)
+            return None
+        number = len(self.experts)
+        self.record("new expert", task, number, 0, choice.tile, evidence)
+        expert = self.model.add_expert(task.classes)
+        self.host.claim(number, choice.tile, reserve)
+        return expert
+
+    def widen(self, expert: Expert, task: Task, window: NDArray[np.int64]) -> bool:
+        """Grow as many hidden neurons as pay; return whether there were any."""
+        number = self.experts.index(expert)
+        need = self.need(expert, task, window)
+        norm = self.norm(expert)
+        choice = self.choice(task, need, norm**2, number, 0)
+        evidence = _evidence(need)
+        if choice is None:
+            self.record("no free slot", task, number, 0, None, evidence)
+            return False
+        evidence |= _account(choice)
+        pays = choice.benefit > choice.price
+        if need.z <= self.experiment.grow.need_above or not choice.neurons or not pays:
+            self.record("none", task, number, 0, None, evidence)
+            return False
+        incoming, outgoing, _ = gradmax(need.matrix, choice.neurons, norm, need.toward)
+        self.host.claim(number, choice.tile, choice.neurons)
+        self.model.widen(expert, incoming, outgoing)
+        self.record("widen", task, number, choice.neurons, choice.tile, evidence)
+        return True
+
+    def norm(self, expert: Expert) -> float:
+        """Norm of new outgoing columns: a share of the mean of those that are there."""
+        if not expert.into_out.shape[1]:
+            return 1.0
+        return self.experiment.grow.scale * float(expert.into_out.detach().norm(dim=0).mean())
+
+    def choice(
+        self, task: Task, need: Need, norm2: float, expert: int | None, reserve: int
+    ) -> Choice | None:
+        """Where, and how many: benefit of the singular values against the host's prices."""
+        train, grow = self.experiment.train, self.experiment.grow
+        rates = task.train_inputs.mean(0) * self.experiment.stream.steps
+        singular = torch.linalg.svdvals(need.matrix)[: need.rank].tolist()
+        updates = train.epochs * -(-len(task.train_labels) // train.batch)
+        return choose(
+            singular,
+            self.host.offers(rates, expert),
+            leverage=norm2 * train.learning_rate * updates,
+            exchange=grow.loss_per_nanojoule * 1e9,
+            ceiling=need.loss,
+            reserve=reserve,
+        )
+
+    # afterwards ----------------------------------------------------------------------------
+
+    def settle(self, expert: Expert, task: Task) -> None:
+        """Freeze the expert; describe its inputs in the gate and in new gate neurons."""
+        expert.freeze()
+        if not expert.births["gate"]:
+            number = self.gate.add(self.gate.describe(task.train_inputs), task.train_inputs)
+            self.add_gates(expert, number)
+
+    def recognise(self, expert: Expert, task: Task) -> None:
+        """Let an expert also serve inputs that it handles but that look new."""
+        number = self.experts.index(expert)
+        rates = task.train_inputs.mean(0) * self.experiment.stream.steps
+        offers = self.host.offers(rates, number)
+        count = min(MORE_PROTOTYPES, max((offer.room for offer in offers), default=0))
+        if not count:
+            self.record("no free slot", task, number, 0, None, {})
+            return
+        self.host.claim(number, offers[0].tile, count)
+        self.gate.extend(number, task.train_inputs, count)
+        self.add_gates(expert, number)
+
+    def add_gates(self, expert: Expert, number: int) -> None:
+        """Grow gate neurons for the prototypes that have none yet."""
+        weight, bias = self.gate.neurons(number)
+        there = len(expert.births["gate"])
+        self.model.add_gates(
+            expert,
+            torch.tensor(weight[there:], dtype=torch.float32),
+            torch.tensor(bias[there:], dtype=torch.float32),
+        )
+
+    def record(
+        self, action: str, task: Task, expert: int | None, neurons: int, tile: int | None,
+        evidence: dict[str, Any],
+    ) -> None:  # fmt: skip
+        """Keep a decision with its evidence."""
+        self.decisions.append(Decision(action, task.number, expert, neurons, tile, evidence))
+
+    def grads(self) -> None:
+        """Hold still what an expert learnt before it was taken up again."""
+        if self.pupil is None:
+            return
+        for weight, dim in ((self.pupil.into_hidden, 0), (self.pupil.into_out, 1)):
+            if weight.grad is not None:
+                weight.grad.narrow(dim, 0, self.protected).zero_()
+
+    def state(self) -> dict[str, Any]:
+        generator = self.rng.bit_generator.state
+        return super().state() | {"gate": self.gate.state(), "rng": json.dumps(generator)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        super().load_state(state)
+        self.gate.load_state(state["gate"])
+        self.rng.bit_generator.state = json.loads(state["rng"])
+
+
+def _evidence(need: Need) -> dict[str, Any]:
+    singular = torch.linalg.svdvals(need.matrix).tolist()
+    return {"need_z": need.z, "loss": need.loss, "singular_values": singular}
+
+
+def _account(choice: Choice) -> dict[str, Any]:
+    return {"benefit": choice.benefit, "price": choice.price, "joules": choice.joules}

@@ -1,0 +1,61 @@
+"""Simulate Mosaic chips: place, route, run and price spiking networks.
+
+The pipeline, each stage a function from values to a value::
+
+    placement = place(network, chip)
+    routing = route(network, chip, placement)
+    program = compile_program(network, chip, placement, routing)
+    recording = simulate(program, spikes)
+    report = price(program, recording, technology)
+"""
+
+from mosaic_sim.chip import CHIPS, Chip, chip_preset
+from mosaic_sim.cost import CostReport, price
+from mosaic_sim.device import Device
+from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, RoutingError
+from mosaic_sim.network import Network, join
+from mosaic_sim.place import Placement, place
+from mosaic_sim.program import (
+    Program,
+    compile_program,
+    count_events,
+    device_count,
+    load_program,
+    save_program,
+    writes,
+)
+from mosaic_sim.route import Routing, route
+from mosaic_sim.simulate import Recording, simulate
+from mosaic_sim.technology import Technology, load_technology, technology_preset
+
+__all__ = [
+    "CHIPS",
+    "CapacityError",
+    "Chip",
+    "ConfigError",
+    "CostReport",
+    "Device",
+    "MosaicError",
+    "Network",
+    "Placement",
+    "Program",
+    "Recording",
+    "Routing",
+    "RoutingError",
+    "Technology",
+    "chip_preset",
+    "compile_program",
+    "count_events",
+    "device_count",
+    "join",
+    "load_program",
+    "load_technology",
+    "place",
+    "price",
+    "route",
+    "save_program",
+    "simulate",
+    "technology_preset",
+    "writes",
+]
+__version__ = "0.1.0"

@@ -1,0 +1,126 @@
+"""Placement: which neuron sits on which tile.
+
+Every placer is a function with the signature of `Placer` and a file of its own; `PLACERS`
+lists them for the conformance suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from mosaic_sim.errors import CapacityError, MosaicError
+from mosaic_sim.place.greedy import greedy
+from mosaic_sim.place.placement import Placement, arrivals, check_placement, check_sites
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+
+__all__ = ["PLACERS", "Placement", "Placer", "arrivals", "check_placement", "place"]
+
+
+class Placer(Protocol):
+    """What `place` calls after it has checked the arguments and filled in the defaults."""
+
+    def __call__(
+        self,
+        network: Network,
+        chip: Chip,
+        *,
+        keep: Placement | None,
+        rates: NDArray[np.float64],
+        allowed: NDArray[np.bool_],
+    ) -> Placement:
+        """Return a legal placement; neurons of `keep` unmoved, new ones where `allowed`."""
+
+
+PLACERS: dict[str, Placer] = {"greedy": greedy}
+
+
+def place(
+    network: Network,
+    chip: Chip,
+    *,
+    keep: Placement | None = None,
+    rates: ArrayLike | None = None,
+    within: Sequence[int] | Mapping[int, Sequence[int]] | None = None,
+    placer: Placer = greedy,
+) -> Placement:
+    """Find a tile and a slot for every neuron, and a port for every input.
+
+    Parameters
+    ----------
+    network : Network
+    chip : Chip
+    keep : Placement, optional
+        Of the first neurons and inputs of `network`, which stay where they are.
+    rates : array, (sources,), optional
+        How much each source spikes, in any unit; uniform by default.
+    within : sequence of int, or mapping of int to sequence of int, optional
+        Tiles that new neurons may use; or tiles for single neurons, by number. All by default.
+
+    Raises
+    ------
+    CapacityError
+        If the network does not fit.
+    MosaicError
+        If `keep`, `rates` or `within` do not belong to this network and chip.
+
+    Examples
+    --------
+    >>> from mosaic_sim import Chip, Network
+    >>> net = Network.from_synapses(inputs=1, neurons=1, source=[0], target=[0], weight=[1.0])
+    >>> place(net, Chip(1, 2, 4, 4, 4, 4)).tile.tolist()
+    [0]
+    """
+    if network.neurons > chip.neurons:
+        raise CapacityError(
+            f"{network.neurons} neurons do not fit on {chip.rows} x {chip.columns} tiles of "
+            f"{chip.neurons_per_tile}: {network.neurons - chip.neurons} too many."
+        )
+    rate = np.ones(network.sources) if rates is None else np.asarray(rates, np.float64)
+    if rate.shape != (network.sources,) or not np.isfinite(rate).all() or (rate < 0).any():
+        raise MosaicError(
+            f"rates needs one finite number >= 0 for each of the {network.sources} sources."
+        )
+    allowed = _allowed(network, chip, within)
+    if keep is not None and (
+        keep.tile.size > network.neurons or keep.port.size > network.first_neuron
+    ):
+        raise MosaicError(
+            f"keep places {keep.tile.size} neurons and {keep.port.size} inputs; the network "
+            f"has {network.neurons} and {network.first_neuron}."
+        )
+    if keep is not None:
+        check_sites(chip, keep, keep.tile.size, keep.port.size, "keep")
+    placement = placer(network, chip, keep=keep, rates=rate, allowed=allowed)
+    check_placement(network, chip, placement)
+    return placement
+
+
+def _allowed(
+    network: Network, chip: Chip, within: Sequence[int] | Mapping[int, Sequence[int]] | None
+) -> NDArray[np.bool_]:
+    """Which tiles each neuron may use, (neurons, tiles)."""
+    if within is None:
+        return np.ones((network.neurons, chip.tiles), bool)
+    single = within if isinstance(within, Mapping) else {}
+    common = range(chip.tiles) if isinstance(within, Mapping) else within
+    for tiles in (common, *single.values()):
+        if any(not 0 <= tile < chip.tiles for tile in tiles):
+            raise MosaicError(f"within has tiles outside 0 to {chip.tiles - 1}.")
+    if any(not 0 <= neuron < network.neurons for neuron in single):
+        raise MosaicError(f"within has neurons outside 0 to {network.neurons - 1}.")
+    allowed = np.zeros((network.neurons, chip.tiles), bool)
+    allowed[:, list(common)] = True
+    for neuron, tiles in single.items():
+        allowed[neuron] = False
+        allowed[neuron, list(tiles)] = True
+    return allowed

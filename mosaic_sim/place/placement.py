@@ -1,0 +1,103 @@
+"""Where each neuron sits, and through which port each input enters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_sim.errors import CapacityError, MosaicError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+
+__all__ = ["Placement", "arrivals", "check_placement"]
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """A place on the chip for every neuron and every external source.
+
+    Parameters
+    ----------
+    tile : int32 array, (neurons,)
+        Neuron tile of each neuron, row by row.
+    slot : int32 array, (neurons,)
+        Column of the tile's crossbar, 0 to neurons_per_tile - 1.
+    port : int32 array, (inputs and bias line,)
+        Index into `Chip.port_sites`.
+    """
+
+    tile: NDArray[np.int32]
+    slot: NDArray[np.int32]
+    port: NDArray[np.int32]
+
+    def free_slots(self, chip: Chip) -> NDArray[np.int64]:
+        """Free slots of each tile, (tiles,)."""
+        return chip.neurons_per_tile - np.bincount(self.tile, minlength=chip.tiles)
+
+
+def arrivals(network: Network, placement: Placement) -> NDArray[np.int64]:
+    """Distinct (source, tile) pairs that synapses need, own tiles of neurons included, (k, 2).
+
+    Sorted by source. Each pair of a foreign tile is one arriving line of that tile; the pair
+    of a neuron's own tile is its feedback row.
+    """
+    pairs = np.column_stack([network.source, placement.tile[network.target]])
+    return np.unique(pairs, axis=0).astype(np.int64)
+
+
+def check_sites(
+    chip: Chip, placement: Placement, neurons: int, inputs: int, name: str = "placement"
+) -> None:
+    """Refuse arrays of the wrong length, and tiles, slots and ports that do not exist."""
+    for part, array, size, end in (
+        ("tile", placement.tile, neurons, chip.tiles),
+        ("slot", placement.slot, neurons, chip.neurons_per_tile),
+        ("port", placement.port, inputs, len(chip.port_sites)),
+    ):
+        if array.shape != (size,):
+            raise MosaicError(f"{name}.{part} has {array.size} entries; it needs {size}.")
+        if array.size and (array.min() < 0 or array.max() >= end):
+            raise MosaicError(f"{name}.{part} must lie between 0 and {end - 1}.")
+
+
+def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
+    """Refuse a placement that the chip cannot hold.
+
+    Raises
+    ------
+    MosaicError
+        If an array has the wrong length, or a tile, slot or port does not exist.
+    CapacityError
+        If two neurons share a slot, a port has more inputs than lines, or more sources than
+        lines arrive at a tile.
+    """
+    check_sites(chip, placement, network.neurons, network.first_neuron)
+    place = placement.tile.astype(np.int64) * chip.neurons_per_tile + placement.slot
+    taken, times = np.unique(place, return_counts=True)
+    if np.any(times > 1):
+        tile, slot = divmod(int(taken[times > 1][0]), chip.neurons_per_tile)
+        raise CapacityError(f"Two neurons share slot {slot} of tile {tile}.")
+    entering = np.bincount(placement.port, minlength=len(chip.port_sites))
+    if np.any(entering > chip.r1_lines):
+        port = int(np.argmax(entering))
+        raise CapacityError(
+            f"Port {port} has {entering[port]} inputs; it has {chip.r1_lines} lines."
+        )
+    pairs = arrivals(network, placement)
+    is_neuron = pairs[:, 0] >= network.first_neuron
+    own = np.full(len(pairs), -1)
+    own[is_neuron] = placement.tile[pairs[is_neuron, 0] - network.first_neuron]
+    foreign = pairs[own != pairs[:, 1]]
+    lines = np.bincount(foreign[:, 1], minlength=chip.tiles)
+    if np.any(lines > 4 * chip.tile_lines):
+        tile = int(np.argmax(lines))
+        raise CapacityError(
+            f"{lines[tile]} sources arrive at tile {tile}; its four sides have "
+            f"{4 * chip.tile_lines} lines."
+        )

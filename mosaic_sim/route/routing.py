@@ -1,0 +1,157 @@
+"""One multicast tree per source, and the lines that the trees use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_sim.chip import SIDES, STEP
+from mosaic_sim.errors import MosaicError, RoutingError
+from mosaic_sim.place import arrivals
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+    from mosaic_sim.place import Placement
+
+__all__ = ["Routing", "check_routing", "destinations", "neighbours"]
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """The routes of all sources, each a tree of directed links.
+
+    A link leaves `cell` on `side` and enters the neighbouring cell there, on `line`. The
+    links of a source come in an order in which each starts where an earlier one ended, at
+    the source's own tile, or at its port.
+
+    Parameters
+    ----------
+    offsets : int64 array, (sources + 1,)
+    cell, side, line : int32 array, (links,)
+    entry_line : int32 array, (inputs and bias line,)
+        Line of its port on which each external source enters.
+    """
+
+    offsets: NDArray[np.int64]
+    cell: NDArray[np.int32]
+    side: NDArray[np.int32]
+    line: NDArray[np.int32]
+    entry_line: NDArray[np.int32]
+
+    @cached_property
+    def source(self) -> NDArray[np.int64]:
+        """Source of each link, (links,)."""
+        return np.repeat(np.arange(self.offsets.size - 1), np.diff(self.offsets))
+
+    def load(self, chip: Chip) -> NDArray[np.int64]:
+        """Sources on the link that leaves each cell on each side, (cells, 4)."""
+        flat = np.bincount(self.cell * 4 + self.side, minlength=chip.cells * 4)
+        return flat.reshape(chip.cells, 4)
+
+
+def neighbours(chip: Chip) -> NDArray[np.int32]:
+    """Cell beyond each side of each cell, (cells, 4); -1 off the chip."""
+    height, width = chip.shape
+    row, column = np.divmod(np.arange(chip.cells), width)
+    beyond = np.full((chip.cells, 4), -1, np.int32)
+    for side, (down, right) in enumerate(STEP):
+        r, c = row + down, column + right
+        inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
+        beyond[inside, side] = (r * width + c)[inside]
+    return beyond
+
+
+def destinations(network: Network, chip: Chip, placement: Placement) -> NDArray[np.int64]:
+    """(source, cell) of every foreign neuron tile that a source has to reach, (k, 2)."""
+    pairs = arrivals(network, placement)
+    home = np.full(network.sources, -1)
+    home[network.first_neuron :] = placement.tile
+    pairs = pairs[home[pairs[:, 0]] != pairs[:, 1]]
+    cells = np.array([chip.tile_cell(t) for t in range(chip.tiles)])
+    return np.column_stack([pairs[:, 0], cells[pairs[:, 1]]])
+
+
+def overloads(chip: Chip, load: NDArray[np.int64]) -> list[str]:
+    """Say which sides carry more sources than they have lines, worst first."""
+    over = load - chip.capacity
+    worst = sorted(
+        ((int(over[c, s]), int(c), int(s)) for c, s in np.argwhere(over > 0)), reverse=True
+    )
+    return [
+        f"{chip.cell_name(c)} {SIDES[s]}: {load[c, s]} sources, {chip.capacity[c, s]} lines"
+        for _, c, s in worst
+    ]
+
+
+def check_links(chip: Chip, routing: Routing) -> None:
+    """Refuse arrays that do not fit together, and cells and sides that do not exist."""
+    links = routing.cell.size
+    if (
+        not links == routing.side.size == routing.line.size == routing.offsets[-1]
+        or routing.offsets[0] != 0
+        or np.any(np.diff(routing.offsets) < 0)
+        or np.any((routing.cell < 0) | (routing.cell >= chip.cells))
+        or np.any((routing.side < 0) | (routing.side >= 4))
+    ):
+        raise MosaicError("The links of a routing do not fit together, or are of another chip.")
+
+
+def check_routing(network: Network, chip: Chip, placement: Placement, routing: Routing) -> None:
+    """Refuse a routing that is not made of trees, misses a target or overloads a side.
+
+    Raises
+    ------
+    RoutingError
+        If a side carries more sources than it has lines, or two share a line.
+    MosaicError
+        If a tree is not connected, has a cycle, or does not end exactly at its targets.
+    """
+    check_links(chip, routing)
+    if routing.offsets.size != network.sources + 1:
+        raise MosaicError(
+            f"The routing has {routing.offsets.size - 1} sources; the network has "
+            f"{network.sources}."
+        )
+    too_much = overloads(chip, routing.load(chip))
+    if too_much:
+        raise RoutingError("Overloaded sides: " + "; ".join(too_much) + ".")
+    taken = (routing.cell.astype(np.int64) * 4 + routing.side) * (1 << 20) + routing.line
+    if np.unique(taken).size != taken.size:
+        raise RoutingError("Two sources share a line.")
+    beyond = neighbours(chip)
+    wanted: dict[int, set[int]] = {}
+    for source, cell in destinations(network, chip, placement).tolist():
+        wanted.setdefault(source, set()).add(cell)
+    for source in range(network.sources):
+        if source < network.first_neuron:
+            start = chip.port_cell(int(placement.port[source]))[0]
+        else:
+            start = chip.tile_cell(int(placement.tile[source - network.first_neuron]))
+        reached = {start}
+        ends: set[int] = set()
+        for k in range(routing.offsets[source], routing.offsets[source + 1]):
+            cell, there = int(routing.cell[k]), int(beyond[routing.cell[k], routing.side[k]])
+            if cell not in reached or there in reached or (cell in ends):
+                raise MosaicError(f"The route of source {source} is not a tree.")
+            reached.add(there)
+            if chip.kinds[there] == "NT":
+                ends.add(there)
+        if ends != wanted.get(source, set()):
+            raise MosaicError(f"The route of source {source} does not end at its targets.")
+    if np.any((routing.line < 0) | (routing.line >= chip.capacity[routing.cell, routing.side])):
+        raise RoutingError("A route uses a line that its side does not have.")
+    wired = np.flatnonzero(chip.kinds[routing.cell] == "NT")
+    slot = placement.slot[routing.source[wired] - network.first_neuron]
+    if not np.array_equal(routing.line[wired], slot):
+        raise MosaicError("A neuron must leave its tile on the line of its slot.")
+    entry, port = routing.entry_line, placement.port
+    if entry.shape != port.shape or np.any((entry < 0) | (entry >= chip.r1_lines)):
+        raise MosaicError(f"entry_line needs a line below {chip.r1_lines} for each input.")
+    if np.unique(port.astype(np.int64) * chip.r1_lines + entry).size != port.size:
+        raise RoutingError("Two inputs share a line of a port.")

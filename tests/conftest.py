@@ -1,0 +1,31 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+# No deadline: the first call of a kernel compiles it, which takes a second once and
+# milliseconds ever after; Hypothesis would report the difference as flaky.
+settings.register_profile("default", deadline=None, max_examples=50)
+# Longer, and the same examples on every machine.
+settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True)
+settings.load_profile("default")  # --hypothesis-profile=ci still has the last word
+
+# The workers share the cores already, and sums are split the same way everywhere.
+torch.set_num_threads(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker its own cache of compiled kernels, before Numba reads where it is.
+
+    Numba's cache is not safe against processes that write it at the same time. A kernel
+    compiled without bounds checks would also be reused where they are asked for.
+    """
+    checked = os.environ.get("NUMBA_BOUNDSCHECK", "0") != "0"
+    folder = os.environ.get("NUMBA_CACHE_DIR") or config.cache.mkdir(
+        "numba-boundscheck" if checked else "numba"
+    )
+    # Empty in the process that starts the workers; they inherit its folder and add a name.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, worker))

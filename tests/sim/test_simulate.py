@@ -1,0 +1,284 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+from strategies import build, builds, chain, drives, networks, roomy
+
+from mosaic_sim import Device, MosaicError, Network, join, reference, simulate
+from mosaic_sim.network import RESETS
+
+
+def spikes_of(recording):
+    return [tuple(event) for event in np.argwhere(recording.raster).tolist()]
+
+
+def ran(network, spikes):
+    """Return the raster, (samples, steps, neurons)."""
+    return simulate(build(network).program, spikes, raster=True).raster
+
+
+def always(network, steps, samples=1):
+    return np.ones((samples, steps, network.inputs), bool)
+
+
+# --- against the plain twin -----------------------------------------------------------
+
+
+@settings(max_examples=150)
+@given(builds(), st.data())
+def test_spikes_equal_the_reference(built, data):
+    network, chip, placement, _, program = built
+    spikes = data.draw(drives(network))
+    recording = simulate(program, spikes, raster=True)
+    plain = reference.simulate(network, placement, chip, spikes)
+    target(len(plain.spikes))  # lead the search to busy networks: silence proves nothing
+    assert spikes_of(recording) == plain.spikes
+
+
+def busy(seed, *, dyadic=True, neurons=48, inputs=8):
+    """Return a deep, recurrent network with everything in it, half of it firing."""
+    rng = np.random.default_rng(seed)
+    sources = inputs + 1 + neurons
+    source, to = np.nonzero(rng.random((sources, neurons)) < 0.25)
+    level = rng.permutation(neurons)
+    before = np.where(source > inputs, level[source - inputs - 1], -1)
+    delay = np.where(before < level[to], rng.integers(0, 4, to.size), 1)
+    delay = np.where((delay == 1) & (before >= level[to]), rng.integers(1, 4, to.size), delay)
+    weight = rng.normal(0.1, 0.5, to.size)
+    leak = rng.choice([0, 0.5, 1], neurons) if dyadic else rng.uniform(0.5, 1, neurons)
+    return Network.from_synapses(
+        inputs=inputs, neurons=neurons, bias=True, source=source, target=to,
+        weight=np.round(weight * 16) / 16 if dyadic else weight,
+        delay=delay, leak=leak, reset=rng.integers(0, 3, neurons),
+        threshold=rng.choice([0.5, 0.75, 1], neurons),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_spikes_of_a_busy_network_equal_the_reference(seed):
+    network = busy(seed)
+    spikes = np.random.default_rng(seed).random((5, 12, network.inputs)) < 0.5
+    built = build(network, roomy(network, 3, 3))
+    recording = simulate(built.program, spikes, raster=True)
+    plain = reference.simulate(network, built.placement, built.chip, spikes)
+    assert spikes_of(recording) == plain.spikes
+    for reset in range(len(RESETS)):  # busy under every rule, and not stuck in either state
+        rate = recording.raster[..., network.reset == reset].mean()
+        assert 0.2 < rate < 0.8
+    inner = network.source >= network.first_neuron
+    assert set(network.delay[inner].tolist()) == {0, 1, 2, 3}
+
+
+def test_spikes_with_any_weights_equal_the_reference_but_for_rounding():
+    differ = total = 0
+    for seed in range(3):
+        network = busy(seed, dyadic=False)
+        spikes = np.random.default_rng(seed).random((5, 40, network.inputs)) < 0.5
+        built = build(network)
+        recording = simulate(built.program, spikes, raster=True)
+        plain = reference.simulate(network, built.placement, built.chip, spikes)
+        differ += len(set(spikes_of(recording)) ^ set(plain.spikes))
+        total += recording.raster.size
+        assert 0.2 < recording.raster.mean() < 0.8
+    assert differ <= 0.001 * total
+
+
+@given(builds(device=Device(levels=3)), st.data())
+def test_quantised_programs_run_with_the_weights_of_the_device(built, data):
+    network, chip, placement, _, program = built
+    spikes = data.draw(drives(network))
+    # Levels of half the largest weight of a column, so sums stay exact.
+    stored = network.with_weights(Device(levels=3).weights(network))
+    plain = reference.simulate(stored, placement, chip, spikes)
+    target(len(plain.spikes))
+    assert spikes_of(simulate(program, spikes, raster=True)) == plain.spikes
+
+
+# --- worked out by hand ---------------------------------------------------------------
+
+
+def test_a_neuron_fires_strictly_above_its_threshold():
+    at = chain(weight=1.0, leak=0.0, reset="none")
+    above = chain(weight=1.0625, leak=0.0, reset="none")
+    assert not ran(at, always(at, 4)).any()
+    assert ran(above, always(above, 4)).all()
+
+
+@pytest.mark.parametrize(
+    ("reset", "fires"),
+    [
+        # One input of 2.5 at step 0, no leak, threshold 1.
+        ("subtract", [1, 1, 0, 0]),  # 2.5, 1.5, 0.5, 0.5
+        ("zero", [1, 0, 0, 0]),  # 2.5, 0, 0, 0
+        ("none", [1, 1, 1, 1]),  # 2.5 for ever
+    ],
+)
+def test_the_reset_acts_one_step_late(reset, fires):
+    network = chain(weight=2.5, reset=reset)
+    spikes = np.zeros((1, 4, 1), bool)
+    spikes[0, 0] = True
+    assert ran(network, spikes)[0, :, 0].tolist() == fires
+
+
+def test_reset_to_zero_keeps_the_input_of_that_step():
+    network = chain(weight=1.5, reset="zero")
+    assert ran(network, always(network, 5)).all()  # 1.5 at every step, never more
+    slow = chain(weight=0.75, reset="zero")
+    assert ran(slow, always(slow, 6))[0, :, 0].tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_the_leak_is_applied_once_a_step():
+    # 3 at step 0, then 3/2, 3/4: above 1/2 for three steps; no reset.
+    network = chain(weight=3.0, leak=0.5, threshold=0.5, reset="none")
+    spikes = np.zeros((1, 5, 1), bool)
+    spikes[0, 0] = True
+    assert ran(network, spikes)[0, :, 0].tolist() == [1, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("delay", [0, 1, 2, 3, 6])
+def test_a_spike_arrives_after_its_delay_to_the_step(delay):
+    network = Network.from_synapses(
+        inputs=1, neurons=2, source=[0, 1], target=[0, 1], weight=2.0, delay=[0, delay],
+        leak=0.0, reset="none",
+    )  # fmt: skip
+    spikes = np.zeros((1, 9, 1), bool)
+    spikes[0, [1, 3]] = True
+    raster = ran(network, spikes)[0]
+    assert np.flatnonzero(raster[:, 0]).tolist() == [1, 3]
+    assert np.flatnonzero(raster[:, 1]).tolist() == [
+        t + delay for t in (1, 3) if t + delay < 9
+    ]
+
+
+def test_synapses_without_delay_are_felt_within_the_step_in_any_numbering():
+    size = 6
+    network = Network.from_synapses(  # input -> 5 -> 4 -> ... -> 0
+        inputs=1, neurons=size, source=[0, *range(size, 1, -1)],
+        target=range(size - 1, -1, -1), weight=2.0, leak=0.0, reset="none",
+    )  # fmt: skip
+    spikes = np.zeros((1, 3, 1), bool)
+    spikes[0, 1] = True
+    assert ran(network, spikes)[0].tolist() == [[False] * size, [True] * size, [False] * size]
+
+
+def test_negative_weights_hold_a_neuron_back():
+    network = Network.from_synapses(
+        inputs=2, neurons=1, source=[0, 1], target=[0, 0], weight=[2.0, -1.5], leak=0.0
+    )
+    spikes = np.array([[[1, 0], [1, 1], [0, 1], [0, 0]]])
+    assert ran(network, spikes)[0, :, 0].tolist() == [True, False, False, False]
+
+
+# --- what a recording holds -----------------------------------------------------------
+
+
+@given(builds(), st.data())
+def test_counts_are_those_of_inputs_bias_line_and_raster(built, data):
+    network, program = built.network, built.program
+    spikes = data.draw(drives(network, samples=3))
+    samples, steps, _ = spikes.shape
+    with_raster = simulate(program, spikes, raster=True)
+    counts = with_raster.counts
+    assert counts.dtype == np.int64
+    assert counts.shape == (samples, network.sources)
+    assert (counts[:, : network.inputs] == spikes.sum(1)).all()
+    if network.bias:
+        assert (counts[:, network.inputs] == steps).all()
+    assert (counts[:, network.first_neuron :] == with_raster.raster.sum(1)).all()
+    assert with_raster.raster.shape == (samples, steps, network.neurons)
+    assert (with_raster.samples, with_raster.steps) == (samples, steps)
+    assert with_raster.total.tolist() == counts.sum(0).tolist()
+    without = simulate(program, spikes)
+    assert without.raster is None
+    assert np.array_equal(without.counts, counts)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8, 50, None])
+def test_the_number_of_threads_changes_nothing(threads):
+    network = busy(0)
+    spikes = np.random.default_rng(0).random((7, 12, network.inputs)) < 0.5
+    program = build(network).program
+    one = simulate(program, spikes, raster=True, threads=1)
+    many = simulate(program, spikes, raster=True, threads=threads)
+    assert np.array_equal(one.counts, many.counts)
+    assert np.array_equal(one.raster, many.raster)
+    assert one.raster.any()
+
+
+def test_every_sample_starts_from_rest():
+    network = busy(1)
+    spikes = np.random.default_rng(1).random((4, 12, network.inputs)) < 0.5
+    program = build(network).program
+    together = simulate(program, spikes, raster=True, threads=1)
+    for k in range(4):
+        alone = simulate(program, spikes[k : k + 1], raster=True)
+        assert np.array_equal(alone.raster[0], together.raster[k])
+
+
+@settings(max_examples=25)
+@given(networks(), st.data())
+def test_renumbered_neurons_fire_as_before(network, data):
+    birth = data.draw(st.permutations(range(network.neurons)))
+    spikes = data.draw(drives(network))
+    before, after = ran(network, spikes), ran(network.reordered(birth), spikes)
+    target(int(before.sum()))
+    assert np.array_equal(after, before[..., birth])
+
+
+def test_joined_networks_fire_as_they_do_alone():
+    parts = [busy(2), busy(3), chain(inputs=8, neurons=2)]
+    spikes = np.random.default_rng(2).random((3, 12, 8)) < 0.5
+    together = ran(join({str(k): part for k, part in enumerate(parts)}), spikes)
+    assert np.array_equal(together, np.concatenate([ran(p, spikes) for p in parts], axis=2))
+
+
+def test_no_samples_no_steps_and_no_neurons_are_fine():
+    program = build(chain()).program
+    assert simulate(program, np.zeros((0, 5, 1))).counts.shape == (0, 2)
+    assert simulate(program, np.zeros((2, 0, 1)), raster=True).raster.shape == (2, 0, 1)
+    nobody = Network.from_synapses(inputs=1, neurons=0, source=[], target=[], weight=[])
+    assert simulate(build(nobody).program, np.ones((2, 3, 1))).total.tolist() == [6]
+
+
+# --- at the door ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [bool, int, np.int8, np.uint16, float, np.float32])
+def test_spikes_may_come_as_any_numbers(kind):
+    network = chain()
+    spikes = (np.arange(8) % 3 == 0).reshape(1, 8, 1)
+    assert np.array_equal(ran(network, spikes.astype(kind)), ran(network, spikes))
+    assert np.array_equal(ran(network, spikes.tolist()), ran(network, spikes))
+    strided = np.repeat(spikes, 2, axis=1)[:, ::2]
+    assert np.array_equal(ran(network, strided), ran(network, spikes))
+
+
+@pytest.mark.parametrize(
+    ("spikes", "message"),
+    [
+        (np.zeros((4, 2)), r"shape \(4, 2\); it needs \(samples, steps, 2\)"),
+        (np.zeros((1, 4, 3)), r"shape \(1, 4, 3\); it needs \(samples, steps, 2\)"),
+        (np.zeros(2), r"shape \(2,\); it needs"),
+        (np.float64(1), r"shape \(\); it needs"),
+        ([[[0, 1], [0, 2]]], r"spikes\[\(0, 1, 1\)\] is 2; a line carries 0 or 1"),
+        ([[[0, 1], [-1, 0]]], r"spikes\[\(0, 1, 0\)\] is -1"),
+        ([[[0, 0.5]]], r"spikes\[\(0, 0, 1\)\] is 0\.5"),
+        ([[[0, np.nan]]], r"spikes\[\(0, 0, 1\)\] is nan"),
+        ([[[np.inf, 0]]], r"spikes\[\(0, 0, 0\)\] is inf"),
+    ],
+)
+def test_strange_spikes_are_refused_with_the_place(spikes, message):
+    network = chain(inputs=2)
+    built = build(network)
+    for run in (
+        lambda: simulate(built.program, spikes),
+        lambda: reference.simulate(network, built.placement, built.chip, spikes),
+    ):
+        with pytest.raises(MosaicError, match=message):
+            run()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_a_number_of_threads_below_one_is_refused(threads):
+    with pytest.raises(MosaicError, match=f"threads is {threads}; it needs at least 1"):
+        simulate(build(chain()).program, np.zeros((2, 3, 1)), threads=threads)
