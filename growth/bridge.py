@@ -7,7 +7,7 @@ neurons stay where they are, lines and devices of frozen experts are not touched
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,6 @@ __all__ = [
     "make_chip",
     "make_host",
     "make_technology",
-    "make_technology",
     "network_of",
     "price",
     "price_writes",
@@ -88,7 +87,9 @@ def make_chip(config: ChipConfig) -> Chip:
 
 def make_technology(name: str) -> Technology:
     """Return a preset by name, or read a technology file by path."""
-    return load_technology(name) if Path(name).suffix == ".toml" else technology_preset(name)
+    return (
+        load_technology(name) if Path(name).suffix == ".toml" else technology_preset(name)
+    )
 
 
 def network_of(model: SpikingNet) -> Network:
@@ -96,10 +97,10 @@ def network_of(model: SpikingNet) -> Network:
     parts: dict[str, Network] = {}
     born: list[int] = []
     for number, expert in enumerate(model.experts):
-        for name, layers in expert.layers().items():  # type: ignore[operator, union-attr]
+        for name, layers in expert.layers().items():
             parts[f"expert {number} {name}"] = from_snntorch(layers)
         births = expert.births
-        born += [*births["hidden"], *births["out"], *births["gate"]]  # type: ignore[index, misc]
+        born += [*births["hidden"], *births["out"], *births["gate"]]
     joined = join(parts)
     return joined.reordered(np.argsort(born).tolist())
 
@@ -247,7 +248,7 @@ class MosaicHost:
             neuron: self.home[number]
             for number, expert in enumerate(model.experts)
             if number in self.home
-            for born in expert.births.values()  # type: ignore[operator, union-attr]
+            for born in expert.births.values()
             for neuron in born
         }
         placement = place(
@@ -259,7 +260,9 @@ class MosaicHost:
         routing = route(
             network, self.chip, placement, keep=None if old is None else old.routing
         )
-        program = compile_program(network, self.chip, placement, routing, device=self.device)
+        program = compile_program(
+            network, self.chip, placement, routing, device=self.device
+        )
         exact = program._replace(weight=network.weight)
         changed = writes(None if old is None else old.program, program)
         self.last = Deployment(network, placement, routing, program, exact, changed)
@@ -271,12 +274,14 @@ class MosaicHost:
         """Everything needed to go on, as tensors and plain numbers."""
         placed = {}
         if self.last is not None:
-            parts = {"placement": self.last.placement, "routing": self.last.routing}
-            placed = {
-                name: {k: torch.from_numpy(np.asarray(v)) for k, v in vars(part).items()
-                       if k in part.__dataclass_fields__}
-                for name, part in parts.items()
-            }  # fmt: skip
+            for name, part in (
+                ("placement", self.last.placement),
+                ("routing", self.last.routing),
+            ):
+                placed[name] = {
+                    field.name: torch.from_numpy(getattr(part, field.name))
+                    for field in fields(part)
+                }
         return {"home": self.home, "used": self.used, **placed}
 
     def load_state(self, state: dict[str, Any], model: SpikingNet) -> None:
@@ -287,7 +292,9 @@ class MosaicHost:
         placement = Placement(**{k: v.numpy() for k, v in state["placement"].items()})
         routing = Routing(**{k: v.numpy() for k, v in state["routing"].items()})
         network = network_of(model)
-        program = compile_program(network, self.chip, placement, routing, device=self.device)
+        program = compile_program(
+            network, self.chip, placement, routing, device=self.device
+        )
         exact = program._replace(weight=network.weight)
         self.last = Deployment(network, placement, routing, program, exact, 0)
 

@@ -20,13 +20,18 @@ app = typer.Typer(
     help="Grow spiking networks on a simulated Mosaic chip, price them, and draw them.",
 )
 
+WIDTH = 100
+"""Columns when output goes to a file or pipe."""
+
 Root = Annotated[Path, typer.Option("--runs", help="Folder where run folders are made.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Processes; as many as cores by default.")
 ]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change one setting, like --set chip.rows=8. May be repeated."),
+    typer.Option(
+        "--set", help="Change one setting, like --set chip.rows=8. May be repeated."
+    ),
 ]
 Runs = Annotated[list[Path], typer.Argument(help="Run folders, made by demo or run.")]
 
@@ -41,8 +46,10 @@ def demo(root: Root = Path("runs"), jobs: Jobs = None, settings: Settings = None
     from growth.demo import demo as run_demo
     from growth.report import comparison_table, summarise
 
-    console = Console()
-    console.print("Three learners see ten digits, two at a time, on one simulated Mosaic chip.")
+    console = _console()
+    console.print(
+        "Three learners see ten digits, two at a time, on one simulated Mosaic chip."
+    )
     runs, drawings = run_demo(root, settings=settings or (), jobs=jobs, console=console)
     console.print(comparison_table([summarise(run) for run in runs]))
     _chip_note(console, runs[0].path)
@@ -54,7 +61,9 @@ def demo(root: Root = Path("runs"), jobs: Jobs = None, settings: Settings = None
 
 @app.command()
 def run(
-    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a packaged one.")],
+    config: Annotated[
+        str, typer.Argument(help="A TOML file, or the name of a packaged one.")
+    ],
     root: Root = Path("runs"),
     jobs: Jobs = None,
     settings: Settings = None,
@@ -63,7 +72,7 @@ def run(
     from growth.config import load_experiment
     from growth.experiment import run_experiments
 
-    console = Console()
+    console = _console()
     experiment = load_experiment(config, settings or ())
     (folder,) = run_experiments([experiment], root, jobs=jobs, console=console)
     _show(console, [folder.path])
@@ -73,7 +82,7 @@ def run(
 @app.command()
 def show(runs: Runs) -> None:
     """Print the tables of one run, or several side by side."""
-    _show(Console(), runs)
+    _show(_console(), runs)
 
 
 @app.command()
@@ -92,7 +101,7 @@ def plot(
     if len(folders) > 1:
         drawings += draw_comparison(folders, out or folders[0].path.parent / "comparison")
     for drawing in drawings:
-        Console().print(f"figure  {drawing}", highlight=False, soft_wrap=True)
+        _console().print(f"figure  {drawing}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -107,7 +116,7 @@ def price(
     from growth.report import assumption_table, reprice, reprice_table, summarise
     from growth.runs import open_run
 
-    console = Console()
+    console = _console()
     folder, other = open_run(run), make_technology(technology)
     summary = summarise(folder)
     if not summary.measured:
@@ -124,8 +133,16 @@ def price(
     used = [name for name, _ in next(iter(again.values()))[-1].assumptions()]
     console.print(assumption_table(other, used))
     console.print(
-        f"stored  {folder.path}/seed-*/cost-{other.name}.jsonl", highlight=False, soft_wrap=True
+        f"stored  {folder.path}/seed-*/cost-{other.name}.jsonl",
+        highlight=False,
+        soft_wrap=True,
     )
+
+
+def _console() -> Console:
+    """Return a console that leaves tables their width when nobody watches the terminal."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
 
 
 def _show(console: Console, paths: list[Path]) -> None:
@@ -173,5 +190,7 @@ def main() -> None:
     try:
         app()
     except MosaicError as error:
-        Console(stderr=True).print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"error: {error}", highlight=False, markup=False, soft_wrap=True
+        )
         sys.exit(2)

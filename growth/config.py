@@ -41,7 +41,7 @@ class ChipConfig(_Section):
 class DeviceConfig(_Section):
     """RRAM devices."""
 
-    levels: int = Field(16, ge=2, le=256)
+    levels: int = Field(default=16, ge=2, le=256)
 
 
 class StreamConfig(_Section):
@@ -49,8 +49,8 @@ class StreamConfig(_Section):
 
     dataset: str = "digits"
     classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
-    test_share: float = Field(1 / 3, gt=0, lt=1)
-    steps: int = Field(16, ge=1, le=4096)
+    test_share: float = Field(default=1 / 3, gt=0, lt=1)
+    steps: int = Field(default=16, ge=1, le=4096)
 
 
 class TrainConfig(_Section):
@@ -61,31 +61,31 @@ class TrainConfig(_Section):
     """
 
     loss: Literal["ce_count", "mse_count"] = "ce_count"
-    epochs: int = Field(5, ge=1)
-    batch: int = Field(32, ge=1)
-    learning_rate: float = Field(1e-2, gt=0)
-    correct_rate: float = Field(0.8, gt=0, le=1)
-    incorrect_rate: float = Field(0.1, ge=0, lt=1)
+    epochs: int = Field(default=5, ge=1)
+    batch: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=1e-2, gt=0)
+    correct_rate: float = Field(default=0.8, gt=0, le=1)
+    incorrect_rate: float = Field(default=0.1, ge=0, lt=1)
 
 
 class GateConfig(_Section):
     """The mixture-of-experts gate."""
 
-    prototypes: int = Field(10, ge=1)
-    gain: float = Field(0.5, gt=0)
-    nobody: float = Field(3.0, gt=0)
-    novelty_above: float = Field(1.0, ge=0)
+    prototypes: int = Field(default=10, ge=1)
+    gain: float = Field(default=0.5, gt=0)
+    nobody: float = Field(default=3.0, gt=0)
+    novelty_above: float = Field(default=1.0, ge=0)
 
 
 class GrowConfig(_Section):
     """When, how many and at which exchange rate of loss for energy."""
 
-    window: int = Field(128, ge=8)
-    rounds: int = Field(6, ge=1)
-    need_above: float = Field(3.0, ge=0)
-    scale: float = Field(0.5, gt=0)
-    loss_per_nanojoule: float = Field(1e-3, ge=0)
-    inferences: float = Field(1e6, gt=0)
+    window: int = Field(default=128, ge=8)
+    rounds: int = Field(default=6, ge=1)
+    need_above: float = Field(default=3.0, ge=0)
+    scale: float = Field(default=0.5, gt=0)
+    loss_per_nanojoule: float = Field(default=1e-3, ge=0)
+    inferences: float = Field(default=1e6, gt=0)
 
 
 class Experiment(_Section):
@@ -95,8 +95,8 @@ class Experiment(_Section):
     strategy: Literal["naive", "grow", "joint"]
     seeds: tuple[int, ...] = (0, 1, 2)
     technology: str = "rram-130nm"
-    hidden: int = Field(64, ge=1)
-    leak: float = Field(0.9, ge=0, le=1)
+    hidden: int = Field(default=64, ge=1)
+    leak: float = Field(default=0.9, ge=0, le=1)
     chip: ChipConfig = ChipConfig()
     device: DeviceConfig = DeviceConfig()
     stream: StreamConfig = StreamConfig()

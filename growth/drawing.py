@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from growth import figures
 from growth.bridge import COMPONENTS, load_program, load_routing
+from growth.metrics import estimate
 from growth.report import reprice, summarise, technology_of
 from mosaic_sim import plots
 
@@ -38,7 +39,7 @@ def draw_run(run: RunFolder) -> list[Path]:
     if not summary.measured:
         return []
     drawn = [_placement_map(run, summary, folder), _accuracy_matrix(summary, folder)]
-    drawn.append(_energy_by_component({summary.strategy: run}, folder))
+    drawn.append(_energy_by_component({str(summary.strategy): run}, folder))
     drawn.append(_energy_by_tile(run, summary, folder))
     if len(summary.metrics[0]) > 1:
         drawn.append(_growth_over_time(summary, folder))
@@ -51,12 +52,14 @@ def draw_comparison(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     runs = [run for run in runs if summarise(run).measured]
     if not runs:
         return []
-    by_name = {run.experiment.strategy: run for run in runs}
+    by_name: dict[str, RunFolder] = {run.experiment.strategy: run for run in runs}
     if len(by_name) < len(runs):
         by_name = {run.path.name: run for run in runs}
     return [
         _energy_by_component(by_name, folder),
-        _accuracy_over_tasks({name: summarise(run) for name, run in by_name.items()}, folder),
+        _accuracy_over_tasks(
+            {name: summarise(run) for name, run in by_name.items()}, folder
+        ),
     ]
 
 
@@ -72,7 +75,7 @@ def _placement_map(run: RunFolder, summary: Summary, folder: Path) -> Path:
         program, routing, ax=figure.subplots(), owner=last["owner"], owner_names=names
     )
     ax.set_title(f"{summary.name}: the chip after the last task")
-    table = {
+    table: dict[str, Sequence[object]] = {
         "neuron": range(program.tile.size),
         "expert": last["owner"],
         "tile": program.tile.tolist(),
@@ -88,7 +91,7 @@ def _accuracy_matrix(summary: Summary, folder: Path) -> Path:
         matrix, ax=figure.subplots(), title=f"{summary.name}: mean over seeds"
     )
     learnt, tasks = np.indices(matrix.shape)
-    table = {
+    table: dict[str, Sequence[object]] = {
         "learnt": learnt.ravel().tolist(),
         "task": tasks.ravel().tolist(),
         "accuracy": matrix.ravel().tolist(),
@@ -102,8 +105,8 @@ def _energy_by_component(runs: dict[str, RunFolder], folder: Path) -> Path:
         for name, run in runs.items()
     }
     figure = Figure(figsize=(6.4, 1.6 + 0.7 * len(runs)), layout="constrained")
-    ax = plots.energy_by_component(reports, ax=figure.subplots())
-    ax.set_title("Energy per inference after the last task, first seed")
+    plots.energy_by_component(reports, ax=figure.subplots())
+    figure.suptitle("Energy per inference after the last task, first seed")
     table: dict[str, Sequence[object]] = {"learner": list(reports)}
     for component in COMPONENTS:
         table[f"{component} [J]"] = [
@@ -136,10 +139,10 @@ def _growth_over_time(summary: Summary, folder: Path) -> Path:
         (d["task"], d["action"]) for d in summary.growth[0] if d["action"] != "none"
     )
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
-    ax = figures.growth_over_time(
+    figures.growth_over_time(
         neurons, tiles, ax=figure.subplots(), writes=writes, events=list(seen) or None
     )
-    ax.set_title(f"{summary.name}: first seed")
+    figure.suptitle(f"{summary.name}: first seed")
     table = {
         "task": [row["task"] for row in metrics],
         "neurons": neurons, "tiles": tiles, "writes": writes,
@@ -150,7 +153,9 @@ def _growth_over_time(summary: Summary, folder: Path) -> Path:
 def _accuracy_over_tasks(summaries: dict[str, Summary], folder: Path) -> Path:
     """Mean accuracy over the classes seen so far; a learner of all at once is one level."""
     curves = {}
-    table: dict[str, list[object]] = {k: [] for k in ("learner", "task", "mean", "low", "high")}
+    table: dict[str, list[object]] = {
+        k: [] for k in ("learner", "task", "mean", "low", "high")
+    }
     tasks = max(s.mean_matrix.shape[1] for s in summaries.values())
     for name, summary in summaries.items():
         rows = min(len(m) for m in summary.metrics)
@@ -160,7 +165,7 @@ def _accuracy_over_tasks(summaries: dict[str, Summary], folder: Path) -> Path:
             values = [
                 summary.matrix(k)[learnt, :seen].mean() for k in range(len(summary.metrics))
             ]
-            points.append(figures_estimate(values))
+            points.append(_interval(values))
         if rows == 1:
             points = points * tasks
         mean, low, high = (np.array(column, float) for column in zip(*points, strict=True))
@@ -174,10 +179,8 @@ def _accuracy_over_tasks(summaries: dict[str, Summary], folder: Path) -> Path:
     return _save(figure, folder / "accuracy-over-tasks", table)
 
 
-def figures_estimate(values: Sequence[float]) -> tuple[float, float, float]:
+def _interval(values: Sequence[float]) -> tuple[float, float, float]:
     """Mean and 95 % interval, NaN where one seed gives none."""
-    from growth.metrics import estimate
-
     found = estimate(values)
     nan = float("nan")
     return (
@@ -187,6 +190,6 @@ def figures_estimate(values: Sequence[float]) -> tuple[float, float, float]:
     )
 
 
-def _save(figure: Figure, path: Path, table: dict[str, Sequence[object]]) -> Path:
+def _save(figure: Figure, path: Path, table: Mapping[str, Sequence[object]]) -> Path:
     figures.save(figure, path, table)
     return path.with_suffix(".svg")

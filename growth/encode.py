@@ -41,7 +41,9 @@ def regular_rate(intensity: NDArray[np.floating], steps: int) -> NDArray[np.bool
     """
     values = np.asarray(intensity, np.float64)
     if values.ndim != 2:
-        raise MosaicError(f"intensity has shape {values.shape}; it needs (samples, channels).")
+        raise MosaicError(
+            f"intensity has shape {values.shape}; it needs (samples, channels)."
+        )
     if steps < 1:
         raise MosaicError(f"steps is {steps}; it needs at least 1.")
     outside = ~((values >= 0) & (values <= 1))

@@ -7,11 +7,18 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from growth.learner import run_seed
 from growth.runs import RunFolder, SeedFolder
@@ -76,16 +83,15 @@ def run_experiments(
 
         if workers == 1:
             for experiment, seed, part in todo:
-                run_seed(
-                    experiment, seed, part,
-                    lambda share, name=experiment.name, seed=seed: show(name, seed, share),
-                )  # fmt: skip
+                run_seed(experiment, seed, part, partial(show, experiment.name, seed))
         else:
             _run_parallel(todo, workers, show)
     return folders
 
 
-def _run_parallel(todo: list[tuple[Experiment, int, SeedFolder]], workers: int, show: Any) -> None:
+def _run_parallel(
+    todo: list[tuple[Experiment, int, SeedFolder]], workers: int, show: Any
+) -> None:
     # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
@@ -105,4 +111,6 @@ def _run_parallel(todo: list[tuple[Experiment, int, SeedFolder]], workers: int, 
 
 
 def _work(experiment: Experiment, seed: int, folder: SeedFolder, news: Any) -> None:
-    run_seed(experiment, seed, folder, lambda share: news.put((experiment.name, seed, share)))
+    run_seed(
+        experiment, seed, folder, lambda share: news.put((experiment.name, seed, share))
+    )

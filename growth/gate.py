@@ -115,7 +115,9 @@ class Gate:
         found = KMeans(count, n_init=4, random_state=seed).fit(inputs)
         own = Descriptor(found.cluster_centers_.astype(np.float64), 0.0, 1.0)
         novelty = own.novelty(inputs)
-        return Descriptor(own.prototypes, float(novelty.mean()), float(novelty.std() + 1e-12))
+        return Descriptor(
+            own.prototypes, float(novelty.mean()), float(novelty.std() + 1e-12)
+        )
 
     def add(self, descriptor: Descriptor, inputs: NDArray[np.floating]) -> int:
         """Add an expert; the first one also freezes the common scale. Returns its number."""
@@ -126,7 +128,8 @@ class Gate:
             self.constant = self.width - float(_half_square(descriptor.prototypes).mean())
             ridge = FIT_RIDGE * np.eye(inputs.shape[1])
             wanted = _half_square(inputs) - self.constant
-            self.fit = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)
+            fit = np.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ wanted)
+            self.fit = fit.astype(np.float64)
         self.descriptors.append(descriptor)
         return len(self.descriptors) - 1
 
@@ -167,7 +170,6 @@ class Gate:
         powers = np.exp(z.min(1, keepdims=True) - z)
         share: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
         return share
-
 
     def state(self) -> dict[str, Any]:
         """Plain numbers and lists, from which `load_state` goes on."""

@@ -22,12 +22,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import snntorch
 
     from growth.model import Expert
 
@@ -65,7 +67,7 @@ class Need:
         return int(torch.linalg.matrix_rank(self.matrix.double()))
 
 
-def slope_at_rest(cell: nn.Module) -> float:
+def slope_at_rest(cell: snntorch.Leaky) -> float:
     """Slope of the surrogate gradient of `cell` for a membrane at 0.
 
     Raises

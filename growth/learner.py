@@ -11,8 +11,8 @@ import torch
 
 from growth.bridge import MosaicHost, bill, make_host, price, save_program, save_routing
 from growth.encode import regular_rate
-from growth.streams import Stream, Task, load_dataset, split
 from growth.strategies import STRATEGIES
+from growth.streams import Stream, Task, load_dataset, split
 from mosaic_sim.errors import CapacityError
 from mosaic_sim.files import write_whole
 
@@ -125,7 +125,9 @@ def measure(
     counts = recording.counts[:, deployment.network.first_neuron :]
     on_chip = strategy.predict(*_by_expert(counts, experts))
 
-    torch_raster = strategy.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    torch_raster = strategy.raster(
+        torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
+    )
     chip_raster = deployment.raster(spikes)
     in_torch = strategy.predict(*_by_expert(torch_raster.sum(1, dtype=np.int64), experts))
     unquantised = strategy.predict(*_by_expert(chip_raster.sum(1, dtype=np.int64), experts))
@@ -134,7 +136,9 @@ def measure(
     metrics = {
         "task": task.number,
         "accuracy": [float(part.mean()) for part in np.split(on_chip == labels, ends)],
-        "accuracy_snntorch": [float(part.mean()) for part in np.split(in_torch == labels, ends)],
+        "accuracy_snntorch": [
+            float(part.mean()) for part in np.split(in_torch == labels, ends)
+        ],
         "spikes_snntorch": fired,
         "spikes_differing": differ,
         "predictions": len(labels),
@@ -205,7 +209,8 @@ def save(
         folder.write_lines(name, rows)
     checkpoint = io.BytesIO()
     torch.save(
-        {"task": task.number, "strategy": strategy.state(), "host": host.state()}, checkpoint
+        {"task": task.number, "strategy": strategy.state(), "host": host.state()},
+        checkpoint,
     )
     write_whole(folder.path / "checkpoint.pt", checkpoint.getvalue())
 

@@ -72,7 +72,9 @@ def check_bound(accuracy: ArrayLike) -> None:
     tasks = np.shape(accuracy)[1]
     bound = 1 - lost * (tasks - 1) / tasks
     if average_accuracy(accuracy) > bound + 1e-12:
-        raise MosaicError(f"Average accuracy above its bound {bound:.4f}: the matrix is damaged.")
+        raise MosaicError(
+            f"Average accuracy above its bound {bound:.4f}: the matrix is damaged."
+        )
 
 
 @dataclass(frozen=True)

@@ -71,6 +71,8 @@ class Expert(nn.Module):
         self.classes = list(classes)
         self.into_hidden = nn.Parameter(torch.zeros(0, inputs))
         self.into_out = nn.Parameter(torch.zeros(len(self.classes), 0))
+        self.gate_weight: Tensor
+        self.gate_bias: Tensor
         self.register_buffer("gate_weight", torch.zeros(0, inputs))
         self.register_buffer("gate_bias", torch.zeros(0))
         self.cell = snntorch.Leaky(beta=leak, spike_grad=surrogate.atan())
@@ -162,8 +164,13 @@ class SpikingNet(nn.Module):
     def __init__(self, inputs: int, leak: float) -> None:
         super().__init__()
         self.inputs, self.leak = inputs, leak
-        self.experts = nn.ModuleList()
+        self.modules_of_experts = nn.ModuleList()
         self.neurons = 0
+
+    @property
+    def experts(self) -> list[Expert]:
+        """All experts, in order of birth."""
+        return [expert for expert in self.modules_of_experts if isinstance(expert, Expert)]
 
     def _bear(self, count: int) -> range:
         born = range(self.neurons, self.neurons + count)
@@ -173,7 +180,7 @@ class SpikingNet(nn.Module):
     def add_expert(self, classes: Sequence[int]) -> Expert:
         """Add an expert without hidden neurons for these labels."""
         expert = Expert(self.inputs, classes, self.leak, self._bear(len(classes)))
-        self.experts.append(expert)
+        self.modules_of_experts.append(expert)
         return expert
 
     def widen(self, expert: Expert, incoming: Tensor, outgoing: Tensor) -> None:
@@ -187,12 +194,14 @@ class SpikingNet(nn.Module):
     @torch.no_grad()
     def forward(self, spikes: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Output and gate counts of every expert, from (steps, samples, inputs)."""
-        return [e(spikes) for e in self.experts], [e.gate_counts(spikes) for e in self.experts]
+        return [e(spikes) for e in self.experts], [
+            e.gate_counts(spikes) for e in self.experts
+        ]
 
 
 def mixture(
-    out: Sequence[NDArray[np.floating]],
-    gate: Sequence[NDArray[np.floating]],
+    out: Sequence[NDArray[np.int64]],
+    gate: Sequence[NDArray[np.int64]],
     classes: Sequence[Sequence[int]],
     labels: int,
     *,
@@ -220,7 +229,7 @@ def mixture(
 
     Examples
     --------
-    >>> mixture([np.array([[9., 0.]])], [np.zeros((1, 0))], [[2, 0]], 3, gain=1.0).argmax(1)
+    >>> mixture([np.array([[9, 0]])], [np.zeros((1, 0), int)], [[2, 0]], 3, gain=1.0).argmax(1)
     array([2])
     """
     if not out:

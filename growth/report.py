@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich import box
 from rich.table import Table
 
 from growth.bridge import COMPONENTS, load_program, make_technology, price
@@ -74,7 +75,9 @@ class Summary:
     @property
     def accuracy(self) -> Estimate:
         """Average accuracy at the end."""
-        return estimate([average_accuracy(self.matrix(k)) for k in range(len(self.metrics))])
+        return estimate(
+            [average_accuracy(self.matrix(k)) for k in range(len(self.metrics))]
+        )
 
     @property
     def forgetting(self) -> Estimate | None:
@@ -124,23 +127,25 @@ def summarise(run: RunFolder) -> Summary:
     )
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+
+
 def _joules(value: Estimate) -> str:
     """An energy with its interval, both with the prefix of the mean."""
     mean = engineering(value.mean, "J")
-    if value.high is None:
+    if value.high is None or not value.mean:
         return mean
-    unit = mean.split()[1]
-    scale = float(mean.split()[0]) / value.mean if value.mean else 1.0
-    return f"{mean.split()[0]} ± {(value.high - value.mean) * scale:.2g} {unit}"
+    number, unit = mean.split()
+    decimals = len(number.partition(".")[2])
+    half = (value.high - value.mean) * float(number) / value.mean
+    return f"{number} ± {half:.{decimals}f} {unit}"
 
 
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """One column a run: accuracy, forgetting, size, energy, devices and writes."""
-    seeds = {len(s.metrics) for s in summaries}
-    table = Table(
-        title=f"Mean ± half of the 95 % interval over {'/'.join(map(str, sorted(seeds)))} seeds",
-        title_justify="left",
-    )
+    seeds = "/".join(sorted({str(len(s.metrics)) for s in summaries}))
+    table = _table(f"Mean ± half of the 95 % interval over {seeds} seeds")
     table.add_column("on the chip, at the end")
     for summary in summaries:
         table.add_column(summary.strategy, justify="right")
@@ -152,7 +157,7 @@ def comparison_table(summaries: Sequence[Summary]) -> Table:
         return "undefined" if value is None else value.text(100)
 
     row("average accuracy [%]", lambda s: percent(s.accuracy))
-    row("forgetting [points]", lambda s: percent(s.forgetting))
+    row("forgetting \\[points]", lambda s: percent(s.forgetting))
     row("neurons", lambda s: s.last("metrics", "neurons").text(digits=0))
     row("tiles", lambda s: s.last("metrics", "tiles").text(digits=0))
     row("energy per inference", lambda s: _joules(s.last("cost", "energy_per_inference")))
@@ -163,14 +168,15 @@ def comparison_table(summaries: Sequence[Summary]) -> Table:
     row("device writes, whole life", lambda s: s.life_writes.text(digits=0))
     if any(any(s.ended) for s in summaries):
         table.add_row(
-            "ended early", *("; ".join(sorted({e for e in s.ended if e})) for s in summaries)
+            "ended early",
+            *("; ".join(sorted({e for e in s.ended if e})) for s in summaries),
         )
     return table
 
 
 def accuracy_table(summary: Summary) -> Table:
     """The accuracy matrix, mean over seeds."""
-    table = Table(title="Accuracy [%] on each task, after each task", title_justify="left")
+    table = _table("Accuracy [%] on each task, after each task")
     table.add_column("after task")
     matrix = summary.mean_matrix
     for task in range(matrix.shape[1]):
@@ -185,10 +191,9 @@ def accuracy_table(summary: Summary) -> Table:
 
 def life_table(summary: Summary) -> Table:
     """Size, energy and writes after each task, mean over seeds."""
-    table = Table(title="After each task, mean over seeds", title_justify="left")
-    for name in (
-        "task", "neurons", "tiles", "energy per inference", *COMPONENTS, "hops", "devices", "writes",
-    ):  # fmt: skip
+    table = _table("After each task, mean over seeds; energies per inference")
+    sizes, counts = ("task", "neurons", "tiles"), ("hops", "devices", "writes")
+    for name in (*sizes, "energy", *COMPONENTS, *counts):
         table.add_column(name, justify="right")
     tasks = min(len(rows) for rows in summary.cost)
     for t in range(tasks):
@@ -203,7 +208,10 @@ def life_table(summary: Summary) -> Table:
             f"{mean([m['neurons'] for m in metrics]):.0f}",
             f"{mean([m['tiles'] for m in metrics]):.0f}",
             engineering(mean([c["energy_per_inference"] for c in cost]), "J"),
-            *(engineering(mean([c["by_component"][n] for c in cost]), "J") for n in COMPONENTS),
+            *(
+                engineering(mean([c["by_component"][n] for c in cost]), "J")
+                for n in COMPONENTS
+            ),
             f"{mean([c['hops_per_inference'] for c in cost]):.0f}",
             f"{mean([sum(c['devices'].values()) for c in cost]):.0f}",
             f"{mean([c['writes'] for c in cost]):.0f}",
@@ -215,11 +223,11 @@ def decision_table(summary: Summary, seed: int = 0) -> Table | None:
     """What the gate of one seed decided, and on what evidence; None without a gate."""
     if not summary.growth[seed]:
         return None
-    table = Table(title="Decisions of the first seed", title_justify="left")
-    for name in (
-        "task", "action", "expert", "neurons", "tile", "need z", "novelty", "loss", "benefit", "price",
-    ):  # fmt: skip
-        table.add_column(name, justify="right")
+    table = _table("Decisions of the first seed")
+    what, where = ("task", "action"), ("expert", "neurons", "tile")
+    evidence = ("need_z", "novelty", "loss", "benefit", "price")
+    for name in (*what, *where, *evidence):
+        table.add_column(name.replace("_", " "), justify="right")
 
     def number(value: Any) -> str:
         return "" if value is None else f"{value:.3g}"
@@ -228,17 +236,16 @@ def decision_table(summary: Summary, seed: int = 0) -> Table | None:
         found = decision["evidence"]
         table.add_row(
             str(decision["task"]), decision["action"],
-            *("" if decision[k] is None else str(decision[k]) for k in ("expert", "neurons", "tile")),
-            *(number(found.get(k)) for k in ("need_z", "novelty", "loss", "benefit", "price")),
+            *("" if decision[k] is None else str(decision[k]) for k in where),
+            *(number(found.get(k)) for k in evidence),
         )  # fmt: skip
     return table
 
 
 def assumption_table(technology: Technology, used: Sequence[str]) -> Table:
     """The assumed quantities behind a bill, with their values and sources."""
-    table = Table(
-        title=f"Assumed quantities of {technology.name} behind these energies (not Mosaic's)",
-        title_justify="left",
+    table = _table(
+        f"Assumed quantities of {technology.name} behind these energies (not Mosaic's)"
     )
     for name in ("quantity", "value", "source"):
         table.add_column(name)
@@ -273,19 +280,24 @@ def _reprice_one(seed: SeedFolder, task: int, technology: Technology) -> CostRep
     path = seed.path / f"run-{task}.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
-            spikes, samples, steps = file["spikes"], int(file["samples"]), int(file["steps"])
+            spikes, samples, steps = (
+                file["spikes"],
+                int(file["samples"]),
+                int(file["steps"]),
+            )
     except (OSError, ValueError, KeyError) as error:
         raise MosaicError(f"{str(path)!r} is not a readable run: {error}") from None
     return price(program, spikes, technology, samples=samples, steps=steps)
 
 
 def reprice_table(
-    summary: Summary, before: str, again: dict[str, list[CostReport]], technology: Technology
+    summary: Summary,
+    before: str,
+    again: dict[str, list[CostReport]],
+    technology: Technology,
 ) -> Table:
     """Energy per inference under both technologies, mean over seeds."""
-    table = Table(
-        title=f"{summary.name}: energy per inference after the last task", title_justify="left"
-    )
+    table = _table(f"{summary.name}: energy per inference after the last task")
     table.add_column("component")
     table.add_column(before, justify="right")
     table.add_column(technology.name, justify="right")

@@ -37,7 +37,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
-            inputs, labels = getattr(self, f"{part}_inputs"), getattr(self, f"{part}_labels")
+            inputs, labels = (
+                getattr(self, f"{part}_inputs"),
+                getattr(self, f"{part}_labels"),
+            )
             if inputs.ndim != 2 or len(inputs) != len(labels) or not len(inputs):
                 raise MosaicError(
                     f"{part}_inputs has shape {inputs.shape} for {len(labels)} labels; it needs "
@@ -46,7 +49,9 @@ class Dataset:
             if not np.isfinite(inputs).all():
                 raise MosaicError(f"{part}_inputs holds values that are not finite.")
             if labels.min() < 0 or labels.max() >= self.labels:
-                raise MosaicError(f"{part}_labels must lie between 0 and {self.labels - 1}.")
+                raise MosaicError(
+                    f"{part}_labels must lie between 0 and {self.labels - 1}."
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +141,9 @@ def split(data: Dataset, classes: Sequence[Sequence[int]]) -> Stream:
     tasks = []
     for number, members in enumerate(classes):
         if len(members) < 2:
-            raise MosaicError(f"Task {number} has classes {list(members)}; it needs at least 2.")
+            raise MosaicError(
+                f"Task {number} has classes {list(members)}; it needs at least 2."
+            )
         train, test = (np.isin(x, members) for x in (data.train_labels, data.test_labels))
         if not train.any() or not test.any():
             raise MosaicError(f"Task {number} has no samples of {list(members)}.")

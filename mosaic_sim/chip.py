@@ -72,7 +72,11 @@ class Chip:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+            if (
+                not isinstance(value, int | np.integer)
+                or isinstance(value, bool)
+                or value < 1
+            ):
                 raise ConfigError(
                     f"Chip.{field.name} is {value!r}; it needs an integer of at least 1."
                 )
@@ -122,7 +126,8 @@ class Chip:
         """Kind of each cell, (cells,): ``NT``, ``R0`` or ``R1``."""
         row, column = np.indices(self.shape)
         odd = row % 2 + column % 2
-        return np.array(["R0", "R1", "NT"])[odd].ravel()
+        kinds: NDArray[np.str_] = np.array(["R0", "R1", "NT"])[odd].ravel()
+        return kinds
 
     @cached_property
     def port_sites(self) -> NDArray[np.int64]:
@@ -144,7 +149,9 @@ class Chip:
         height, width = self.shape
         cell_row = min(max(2 * row + 1, 0), height - 1)
         cell_column = min(max(2 * column + 1, 0), width - 1)
-        side = 0 if row < 0 else 1 if column >= self.columns else 2 if row >= self.rows else 3
+        side = (
+            0 if row < 0 else 1 if column >= self.columns else 2 if row >= self.rows else 3
+        )
         return cell_row * width + cell_column, side
 
     def hops(self, a: tuple[int, int], b: tuple[int, int]) -> int:
@@ -169,7 +176,9 @@ class Chip:
     @cached_property
     def tile_hops(self) -> NDArray[np.int64]:
         """`hops` between all neuron tiles, (tiles, tiles)."""
-        return self._hops_to_tiles(np.array([self.tile_position(t) for t in range(self.tiles)]))
+        return self._hops_to_tiles(
+            np.array([self.tile_position(t) for t in range(self.tiles)])
+        )
 
     @cached_property
     def port_hops(self) -> NDArray[np.int64]:
@@ -234,7 +243,9 @@ CHIPS: dict[str, Chip] = {
     "shd": Chip(8, 8, neurons_per_tile=32, tile_lines=32, r0_lines=8, r1_lines=32),
     # 5 x 5 tiles of 32 neurons and the capacities of the example shipped with
     # arXiv:2412.01575.
-    "routing-aware": Chip(5, 5, neurons_per_tile=32, tile_lines=32, r0_lines=8, r1_lines=32),
+    "routing-aware": Chip(
+        5, 5, neurons_per_tile=32, tile_lines=32, r0_lines=8, r1_lines=32
+    ),
 }
 """Ready-made chips by name."""
 

@@ -95,7 +95,11 @@ class CostReport:
         return {
             component: float(
                 sum(
-                    (Fraction(r.unit_price) * r.count for r in self.rows if r.component == component),
+                    (
+                        Fraction(r.unit_price) * r.count
+                        for r in self.rows
+                        if r.component == component
+                    ),
                     Fraction(),
                 )
             )
@@ -150,7 +154,9 @@ def price(
     """
     if isinstance(recording, np.ndarray):
         if samples is None or steps is None or samples < 1 or steps < 1:
-            raise MosaicError("Stored spike totals need samples and steps, both at least 1.")
+            raise MosaicError(
+                "Stored spike totals need samples and steps, both at least 1."
+            )
         spikes = recording.astype(np.int64)
     else:
         spikes, samples, steps = recording.total, recording.samples, recording.steps
@@ -164,7 +170,9 @@ def price(
     tariff = _tariff(technology, program.levels)
     total = counts.sum(0)
     rows = tuple(
-        CostRow(event, component, int(total[k]), unit, formula, uses, _worst(technology, uses))
+        CostRow(
+            event, component, int(total[k]), unit, formula, uses, _worst(technology, uses)
+        )
         for k, (event, (component, unit, formula, uses)) in enumerate(
             zip(event_names(program.levels), tariff, strict=True)
         )
@@ -205,7 +213,11 @@ def _tariff(technology: Technology, levels: int) -> list[Entry]:
     """(component, unit price [J], formula, quantities used) of every kind of event."""
 
     def read(conductance: float) -> float:
-        return technology["read_voltage"].value ** 2 * conductance * technology["read_pulse"].value
+        return (
+            technology["read_voltage"].value ** 2
+            * conductance
+            * technology["read_pulse"].value
+        )
 
     def leak(name: str) -> Entry:
         power, time = technology[name].value, technology["step_time"].value

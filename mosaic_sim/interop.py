@@ -47,7 +47,9 @@ def from_snntorch(module: nn.Sequential) -> Network:
     linear: Any = None
     inputs: int | None = None
     layers: list[tuple[Any, Any]] = []
-    for name, layer in enumerate(module):  # not named_children, which skips a cell used twice
+    for name, layer in enumerate(
+        module
+    ):  # not named_children, which skips a cell used twice
         if isinstance(layer, nn.Flatten):
             continue
         if isinstance(layer, nn.Linear):
@@ -131,7 +133,9 @@ def _check_cell(name: int, cell: Any) -> None:
 
     kind = type(cell).__name__
     if type(cell) not in (snntorch.Leaky, snntorch.RLeaky):
-        raise MosaicError(f"Layer {name} is a {kind}; use snntorch.Leaky or snntorch.RLeaky.")
+        raise MosaicError(
+            f"Layer {name} is a {kind}; use snntorch.Leaky or snntorch.RLeaky."
+        )
     for setting, plain in (
         ("init_hidden", False), ("inhibition", False), ("state_quant", False),
         ("reset_delay", True), ("surrogate_disable", False),

@@ -111,9 +111,10 @@ class Network:
     @cached_property
     def order(self) -> NDArray[np.int32]:
         """Neurons in an order in which synapses without delay only point forward, (n,)."""
-        return _kernels.topological_order(
+        order: NDArray[np.int32] = _kernels.topological_order(
             self.first_neuron, self.offsets, self.target, self.delay, self.neurons
         )
+        return order
 
     @classmethod
     def from_synapses(
@@ -145,7 +146,9 @@ class Network:
         """
         for name, value in (("inputs", inputs), ("neurons", neurons)):
             if not isinstance(value, int | np.integer) or value < 0:
-                raise MosaicError(f"{name} is {value!r}; it needs an integer of at least 0.")
+                raise MosaicError(
+                    f"{name} is {value!r}; it needs an integer of at least 0."
+                )
         start = _spread("source", np.ravel(source), np.size(source), np.int64)
         if isinstance(reset, str):
             if reset not in RESETS:
@@ -290,7 +293,11 @@ def _check(net: Network) -> None:
             f"offsets has {net.offsets.size} entries; it needs {net.sources + 1}, one for each "
             "source and one more."
         )
-    if net.offsets[0] != 0 or net.offsets[-1] != net.synapses or np.any(np.diff(net.offsets) < 0):
+    if (
+        net.offsets[0] != 0
+        or net.offsets[-1] != net.synapses
+        or np.any(np.diff(net.offsets) < 0)
+    ):
         raise MosaicError("offsets must rise from 0 to the number of synapses.")
     for name in ("weight", "delay"):
         if getattr(net, name).shape != net.target.shape:
@@ -325,8 +332,18 @@ def _check(net: Network) -> None:
             "for them. Add their weights up."
         )
     if net.order.size < net.neurons:
-        stuck = sorted(set(range(net.neurons)) - set(net.order.tolist()))
         raise MosaicError(
-            f"Synapses of delay 0 form a cycle among or before neurons {stuck[:5]}; recurrent "
+            f"Synapses of delay 0 form a cycle through neurons {_cycle(net)}; recurrent "
             "synapses need a delay of at least 1 step."
         )
+
+
+def _cycle(net: Network) -> str:
+    """Name one cycle of synapses without delay: ``3 -> 5 -> 3``."""
+    import networkx  # late: it is slow to load, and needed for this message only
+
+    at_once = (net.delay == 0) & (net.source >= net.first_neuron)
+    pre = (net.source[at_once] - net.first_neuron).tolist()
+    graph = networkx.DiGraph(zip(pre, net.target[at_once].tolist(), strict=True))
+    links = networkx.find_cycle(graph)
+    return " -> ".join(str(start) for start, _ in links) + f" -> {links[0][0]}"

@@ -23,9 +23,7 @@ from mosaic_sim.place import arrivals, check_placement
 from mosaic_sim.route import check_routing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from mosaic_sim.network import Network
     from mosaic_sim.place import Placement
@@ -223,9 +221,8 @@ def count_events(
         )
     kinds = len(EVENTS) + program.levels
     per_event = np.repeat(spikes, np.diff(program.event_offsets)) * program.event_count
-    counts = np.zeros(chip.cells * kinds, np.int64)
-    np.add.at(counts, program.event_cell.astype(np.int64) * kinds + program.event_kind, per_event)
-    counts = counts.reshape(chip.cells, kinds)
+    counts = np.zeros((chip.cells, kinds), np.int64)
+    np.add.at(counts, (program.event_cell, program.event_kind), per_event)
     is_tile = chip.kinds == "NT"
     cells = np.array([chip.tile_cell(t) for t in range(chip.tiles)])
     counts[cells, STEP] += np.bincount(program.tile, minlength=chip.tiles) * sample_steps
@@ -255,7 +252,9 @@ def writes(old: Program | None, new: Program) -> int:
     if old is None:
         return int(np.count_nonzero(new.level))
     if not np.array_equal(old.chip, new.chip) or old.levels != new.levels:
-        raise MosaicError("writes needs two programs for the same chip and number of levels.")
+        raise MosaicError(
+            "writes needs two programs for the same chip and number of levels."
+        )
     device = np.union1d(old.device, new.device)
 
     def levels(program: Program) -> NDArray[np.uint8]:
@@ -308,7 +307,9 @@ def load_program(path: Path | str) -> Program:
     scalars = {"levels": int, "inputs": int, "bias": bool}
     if set(arrays) != {*Program._fields} or any(arrays[name].size != 1 for name in scalars):
         raise foreign
-    program = Program(**{n: scalars[n](a) if n in scalars else a for n, a in arrays.items()})
+    program = Program(
+        **{n: scalars[n](a) if n in scalars else a for n, a in arrays.items()}
+    )
     validate(program)
     return program
 
@@ -320,6 +321,7 @@ def validate(program: Program) -> None:
     ------
     MosaicError
     """
+
     def require(holds: bool | np.bool_, what: str) -> None:
         if not holds:
             raise MosaicError(f"Damaged program: {what}.")
@@ -328,7 +330,9 @@ def validate(program: Program) -> None:
     for name, values in program._asdict().items():
         if name not in ("levels", "inputs", "bias"):
             require(values.ndim == 1, f"{name} is not a flat array")
-            require(values.dtype.kind in kinds.get(name, "iu"), f"{name} holds {values.dtype}")
+            require(
+                values.dtype.kind in kinds.get(name, "iu"), f"{name} holds {values.dtype}"
+            )
     require(program.chip.size == 6, "chip has not six entries")
     require(program.path.size == 2, "path has not two entries")
     require(2 <= program.levels <= 256, "levels is not from 2 to 256")
@@ -341,7 +345,9 @@ def validate(program: Program) -> None:
         require(getattr(program, name).size == n, f"{name} has not one entry a neuron")
     for start, body in (("offsets", "target"), ("event_offsets", "event_cell")):
         offsets, size = getattr(program, start), getattr(program, body).size
-        require(offsets.size == sources + 1, f"{start} has not one entry a source and one more")
+        require(
+            offsets.size == sources + 1, f"{start} has not one entry a source and one more"
+        )
         require(
             offsets[0] == 0 and offsets[-1] == size and bool((np.diff(offsets) >= 0).all()),
             f"{start} does not rise from 0 to {size}",
@@ -368,7 +374,9 @@ def validate(program: Program) -> None:
     inside("event_count", 1 << 30)
     rows, columns = _largest(chip)
     inside("device", chip.cells * rows * columns)
-    require(program.weight.size == program.target.size, "weight has not one entry a synapse")
+    require(
+        program.weight.size == program.target.size, "weight has not one entry a synapse"
+    )
     require(program.delay.size == program.target.size, "delay has not one entry a synapse")
     require(program.event_kind.size == program.event_cell.size, "events are ragged")
     require(program.event_count.size == program.event_cell.size, "events are ragged")
@@ -407,8 +415,8 @@ def _events(
     """(source, cell, kind, count) sorted by source, and the longest way within a step."""
     rows: list[NDArray[np.int64]] = []
 
-    def add(source: Sequence[int] | NDArray[np.int64], cell: object, kind: object, n: object):  # type: ignore[no-untyped-def]
-        parts = np.broadcast_arrays(np.asarray(source, np.int64), cell, kind, n)  # type: ignore[arg-type]
+    def add(source: ArrayLike, cell: ArrayLike, kind: ArrayLike, n: ArrayLike) -> None:
+        parts = np.broadcast_arrays(source, cell, kind, n)
         rows.append(np.column_stack(parts).astype(np.int64))
 
     first = network.first_neuron
@@ -427,7 +435,9 @@ def _events(
         [
             row_of[pair]
             for pair in zip(
-                network.source.tolist(), placement.tile[network.target].tolist(), strict=True
+                network.source.tolist(),
+                placement.tile[network.target].tolist(),
+                strict=True,
             )
         ],
         np.int64,
@@ -443,7 +453,9 @@ def _events(
     from_router = is_router[routing.cell]
     add(routing.source, routing.cell, DRIVEN, 1)
     crossed, asserted = np.unique(
-        np.column_stack([routing.source, routing.cell])[from_router], axis=0, return_counts=True
+        np.column_stack([routing.source, routing.cell])[from_router],
+        axis=0,
+        return_counts=True,
     )
     source, cell = crossed[:, 0], crossed[:, 1]
     add(source, cell, HOP, 1)
@@ -475,7 +487,9 @@ def _events(
     same = np.unique(events[:, :3], axis=0, return_inverse=True)
     total = np.zeros(len(same[0]), np.int64)
     np.add.at(total, same[1].ravel(), events[:, 3])
-    return np.column_stack([same[0], total]), _longest_path(network, placement, chip, crossed)
+    return np.column_stack([same[0], total]), _longest_path(
+        network, placement, chip, crossed
+    )
 
 
 def _longest_path(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.network import RESETS
-from mosaic_sim.simulate import checked_spikes
+from mosaic_sim.spikes import checked_spikes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -40,7 +40,9 @@ class Reference:
     rows_read: list[int]
 
 
-def simulate(network: Network, placement: Placement, chip: Chip, spikes: ArrayLike) -> Reference:
+def simulate(
+    network: Network, placement: Placement, chip: Chip, spikes: ArrayLike
+) -> Reference:
     """Run `network` step by step in plain Python.
 
     Parameters
@@ -84,7 +86,10 @@ def simulate(network: Network, placement: Placement, chip: Chip, spikes: ArrayLi
             if network.bias:
                 send(network.inputs, t, inbox)
             for neuron in ranks:
-                leak, threshold = float(network.leak[neuron]), float(network.threshold[neuron])
+                leak, threshold = (
+                    float(network.leak[neuron]),
+                    float(network.threshold[neuron]),
+                )
                 rule = RESETS[network.reset[neuron]]
                 old = 0.0 if fired[neuron] and rule == "zero" else voltage[neuron]
                 v = leak * old + inbox.pop((t, neuron), 0.0)

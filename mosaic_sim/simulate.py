@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
+from mosaic_sim.spikes import checked_spikes
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -46,7 +48,8 @@ class Recording:
     @property
     def total(self) -> NDArray[np.int64]:
         """Spikes of each source over all samples, (sources,)."""
-        return self.counts.sum(0)
+        total: NDArray[np.int64] = self.counts.sum(0)
+        return total
 
 
 def simulate(
@@ -104,26 +107,10 @@ def simulate(
     if workers < 1:
         raise MosaicError(f"threads is {threads}; it needs at least 1.")
     edges = np.linspace(0, samples, min(workers, max(samples, 1)) + 1).astype(int)
-    parts = [slice(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [slice(a, b) for a, b in pairwise(edges)]
     if len(parts) == 1:
         part(parts[0])
     else:
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(part, parts))
     return Recording(counts, steps, seen if raster else None)
-
-
-def checked_spikes(spikes: ArrayLike, inputs: int) -> NDArray[np.bool_]:
-    """Return `spikes` as a bool array, (samples, steps, inputs), or refuse it."""
-    array = np.asarray(spikes)
-    if array.ndim != 3 or array.shape[2] != inputs:
-        raise MosaicError(
-            f"spikes has shape {array.shape}; it needs (samples, steps, {inputs}), one column "
-            "for each input of the network."
-        )
-    if array.dtype != np.bool_:
-        strange = ~((array == 0) | (array == 1))
-        if strange.any():
-            at = tuple(int(i) for i in np.argwhere(strange)[0])
-            raise MosaicError(f"spikes[{at}] is {array[at]}; a line carries 0 or 1 spike a step.")
-    return np.ascontiguousarray(array, np.bool_)

@@ -90,7 +90,9 @@ class Technology:
 
     def assumptions(self) -> list[str]:
         """Names of the quantities that nobody has measured or derived."""
-        return [n for n, quantity in self.quantities.items() if quantity.status == "assumed"]
+        return [
+            n for n, quantity in self.quantities.items() if quantity.status == "assumed"
+        ]
 
 
 def technology_names() -> list[str]:
@@ -141,7 +143,7 @@ def load_technology(path: Path | str) -> Technology:
         raise ConfigError(f"{path.name} is not TOML: {error}.") from None
     about = tables.pop("about", None)
     if not isinstance(about, str):
-        raise ConfigError(f"{path.name} needs a line about = \"what this technology is\".")
+        raise ConfigError(f'{path.name} needs a line about = "what this technology is".')
     for name in tables:
         if name not in QUANTITIES:
             raise ConfigError(
@@ -183,5 +185,7 @@ def _quantity(where: str, name: str, table: object, base: str) -> Quantity:
         raise ConfigError(f"{where}: {error}") from None
     if not math.isfinite(si) or si < 0 or (si == 0 and name not in _MAY_BE_ZERO):
         zero = " or 0" if name in _MAY_BE_ZERO else ""
-        raise ConfigError(f"{where} is {value} {unit}; it must be finite and above 0{zero}.")
+        raise ConfigError(
+            f"{where} is {value} {unit}; it must be finite and above 0{zero}."
+        )
     return Quantity(si, base, source.strip(), status)

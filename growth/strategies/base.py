@@ -66,7 +66,9 @@ class Strategy:
     one_task = False
     """Whether the strategy sees the whole stream as one task (an upper bound, not a learner)."""
 
-    def __init__(self, experiment: Experiment, stream: Stream, host: Host, seed: int) -> None:
+    def __init__(
+        self, experiment: Experiment, stream: Stream, host: Host, seed: int
+    ) -> None:
         self.experiment = experiment
         self.host = host
         self.labels = stream.labels
@@ -98,7 +100,7 @@ class Strategy:
     @property
     def experts(self) -> list[Expert]:
         """All experts of the model."""
-        return [e for e in self.model.experts if isinstance(e, Expert)]
+        return self.model.experts
 
     @property
     def expert(self) -> Expert:
@@ -231,7 +233,9 @@ class Strategy:
         fired = np.zeros((samples, steps, self.model.neurons), np.bool_)
         for expert in self.experts:
             hidden = expert.hidden_spikes(spikes)
-            gate = cell_spikes(expert.cell, spikes @ expert.gate_weight.T + expert.gate_bias)
+            gate = cell_spikes(
+                expert.cell, spikes @ expert.gate_weight.T + expert.gate_bias
+            )
             for name, part in (
                 ("hidden", hidden), ("out", expert.out_spikes(hidden)), ("gate", gate),
             ):  # fmt: skip

@@ -40,7 +40,9 @@ MORE_PROTOTYPES = 2
 class Grow(Strategy):
     """Grow experts where the gate finds that nobody knows, and the chip that it pays."""
 
-    def __init__(self, experiment: Experiment, stream: Stream, host: Host, seed: int) -> None:
+    def __init__(
+        self, experiment: Experiment, stream: Stream, host: Host, seed: int
+    ) -> None:
         super().__init__(experiment, stream, host, seed)
         self.gate = Gate(experiment.gate.prototypes, self.rng)
         self.pupil: Expert | None = None
@@ -81,7 +83,8 @@ class Grow(Strategy):
         nearest = int(np.bincount(novelty.argmin(1)).argmax()) if self.experts else None
         candidate = (
             self.experts[nearest]
-            if nearest is not None and set(task.classes) <= set(self.experts[nearest].classes)
+            if nearest is not None
+            and set(task.classes) <= set(self.experts[nearest].classes)
             else None
         )
         # Labels that the nearest expert has no output for are new, however alike the inputs.
@@ -100,6 +103,8 @@ class Grow(Strategy):
         }
         if action == "new expert":
             return self.open(task, evidence, need)
+        if candidate is None:
+            action = "none"  # labels that nobody knows, but nothing coherent to learn
         where = None if candidate is None else self.experts.index(candidate)
         self.record(action, task, where, 0, None, evidence)
         if action == "widen" and candidate is not None:
@@ -165,7 +170,9 @@ class Grow(Strategy):
         """Norm of new outgoing columns: a share of the mean of those that are there."""
         if not expert.into_out.shape[1]:
             return 1.0
-        return self.experiment.grow.scale * float(expert.into_out.detach().norm(dim=0).mean())
+        return self.experiment.grow.scale * float(
+            expert.into_out.detach().norm(dim=0).mean()
+        )
 
     def choice(
         self, task: Task, need: Need, norm2: float, expert: int | None, reserve: int
@@ -221,7 +228,9 @@ class Grow(Strategy):
         evidence: dict[str, Any],
     ) -> None:  # fmt: skip
         """Keep a decision with its evidence."""
-        self.decisions.append(Decision(action, task.number, expert, neurons, tile, evidence))
+        self.decisions.append(
+            Decision(action, task.number, expert, neurons, tile, evidence)
+        )
 
     def grads(self) -> None:
         """Hold still what an expert learnt before it was taken up again."""

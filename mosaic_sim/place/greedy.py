@@ -99,10 +99,12 @@ def greedy(
         for there in full:
             open_ &= np.arange(chip.tiles) == there
         if not open_.any():
+            free = int((~taken[allowed[neuron]]).sum())
             raise CapacityError(
-                f"No tile is open to neuron {neuron}: {int((~taken[allowed[neuron]]).sum())} slots "
-                f"are free on {int(allowed[neuron].sum())} tiles that it may use; it needs {len(before)} arriving sources "
-                f"and a tile takes {4 * chip.tile_lines} (4 sides of {chip.tile_lines} lines)."
+                f"No tile is open to neuron {neuron}: the {int(allowed[neuron].sum())} tiles "
+                f"that it may use have {free} free slots; it needs {len(before)} arriving "
+                f"sources, and a tile takes {4 * chip.tile_lines} (4 sides of "
+                f"{chip.tile_lines} lines)."
             )
         cost = rates[before] @ to_tile[before] + rates[me] * chip.tile_hops[beyond].sum(0)
         best = int(np.argmin(np.where(open_, cost, np.inf)))
@@ -121,9 +123,9 @@ def _ports(network: Network, chip: Chip, keep: Placement | None) -> NDArray[np.i
             f"{network.first_neuron} inputs do not fit the {ports} ports of this chip with "
             f"{chip.r1_lines} lines each."
         )
-    spread = (np.arange(network.first_neuron) * ports // max(network.first_neuron, 1)).astype(
-        np.int32
-    )
+    spread = (
+        np.arange(network.first_neuron) * ports // max(network.first_neuron, 1)
+    ).astype(np.int32)
     if keep is not None:
         spread[: keep.port.size] = keep.port
     return spread

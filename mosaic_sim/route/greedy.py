@@ -44,7 +44,7 @@ def greedy(
         for cells, sides in free:
             np.add.at(load, (cells, sides), 1)
         named = overloads(chip, load)
-        sides = (
+        reason = (
             "shortest routes would overload " + "; ".join(named[:8])
             if named
             else "shortest routes alone would fit, but not beside those that are kept"
@@ -52,7 +52,7 @@ def greedy(
         more = f" and {len(named) - 8} more sides" if len(named) > 8 else ""
         raise RoutingError(
             f"Source {stuck[0]} cannot reach {chip.cell_name(stuck[1])} over free lines: "
-            f"{sides}{more}. Use more lines a side, smaller fan-in, or another placement."
+            f"{reason}{more}. Use more lines a side, smaller fan-in, or another placement."
         )
     return _with_lines(network, chip, placement, trees, keep)
 
@@ -132,7 +132,9 @@ def _with_lines(
     """
     free: dict[tuple[int, int], list[int]] = {}
     kept = keep.offsets.size - 1 if keep is not None else 0
-    lines: list[NDArray[np.int32]] = [np.full(cells.size, -1, np.int32) for cells, _ in trees]
+    lines: list[NDArray[np.int32]] = [
+        np.full(cells.size, -1, np.int32) for cells, _ in trees
+    ]
     used: set[tuple[int, int, int]] = set()
     for source in range(network.sources):
         old = _kept_source(network, keep, kept, source)

@@ -99,10 +99,14 @@ def check_links(chip: Chip, routing: Routing) -> None:
         or np.any((routing.cell < 0) | (routing.cell >= chip.cells))
         or np.any((routing.side < 0) | (routing.side >= 4))
     ):
-        raise MosaicError("The links of a routing do not fit together, or are of another chip.")
+        raise MosaicError(
+            "The links of a routing do not fit together, or are of another chip."
+        )
 
 
-def check_routing(network: Network, chip: Chip, placement: Placement, routing: Routing) -> None:
+def check_routing(
+    network: Network, chip: Chip, placement: Placement, routing: Routing
+) -> None:
     """Refuse a routing that is not made of trees, misses a target or overloads a side.
 
     Raises
@@ -136,7 +140,10 @@ def check_routing(network: Network, chip: Chip, placement: Placement, routing: R
         reached = {start}
         ends: set[int] = set()
         for k in range(routing.offsets[source], routing.offsets[source + 1]):
-            cell, there = int(routing.cell[k]), int(beyond[routing.cell[k], routing.side[k]])
+            cell, there = (
+                int(routing.cell[k]),
+                int(beyond[routing.cell[k], routing.side[k]]),
+            )
             if cell not in reached or there in reached or (cell in ends):
                 raise MosaicError(f"The route of source {source} is not a tree.")
             reached.add(there)
@@ -144,7 +151,9 @@ def check_routing(network: Network, chip: Chip, placement: Placement, routing: R
                 ends.add(there)
         if ends != wanted.get(source, set()):
             raise MosaicError(f"The route of source {source} does not end at its targets.")
-    if np.any((routing.line < 0) | (routing.line >= chip.capacity[routing.cell, routing.side])):
+    if np.any(
+        (routing.line < 0) | (routing.line >= chip.capacity[routing.cell, routing.side])
+    ):
         raise RoutingError("A route uses a line that its side does not have.")
     wired = np.flatnonzero(chip.kinds[routing.cell] == "NT")
     slot = placement.slot[routing.source[wired] - network.first_neuron]
