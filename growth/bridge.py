@@ -130,6 +130,10 @@ class Deployment:
         """Run the chip on spikes, (samples, steps, inputs)."""
         return simulate(self.program, spikes, threads=1)
 
+    def neuron_counts(self, recording: Recording) -> NDArray[np.int64]:
+        """Spike counts of the neurons in order of birth, (samples, neurons)."""
+        return recording.counts[:, self.network.first_neuron :]
+
     def raster(self, spikes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Spikes of all neurons without quantisation, (samples, steps, neurons)."""
         recording = simulate(self.exact, spikes, raster=True, threads=1)
@@ -154,6 +158,10 @@ class MosaicHost:
     device : Device
     inferences : float
         Inferences between two changes of the network: what programming is spread over.
+    home : dict of list of int
+        For each expert the tile of each slot that it claimed, in order.
+    used : dict of int
+        Slots claimed on each tile.
     """
 
     chip: Chip
@@ -177,7 +185,7 @@ class MosaicHost:
             for tile in range(self.chip.tiles)
         }
         if expert is not None:
-            own = [tile for tile in self.home.get(expert, []) if free[tile]]
+            own = [tile for tile in dict.fromkeys(self.home.get(expert, [])) if free[tile]]
             if own:
                 return [Offer(tile, free[tile], 0.0, self._neuron(rates)) for tile in own]
         hops = self._hops_to_bring(rates.size)
@@ -190,10 +198,22 @@ class MosaicHost:
 
     def claim(self, expert: int, tile: int, neurons: int) -> None:
         """Let `neurons` new neurons of an expert live on `tile`."""
-        tiles = self.home.setdefault(expert, [])
-        if tile not in tiles:
-            tiles.append(tile)
+        self.home.setdefault(expert, []).extend([tile] * neurons)
         self.used[tile] = self.used.get(tile, 0) + neurons
+
+    def _seats(self, model: SpikingNet) -> dict[int, list[int]]:
+        """Tile of each new neuron, as claimed: outputs first, then gates, then hidden ones."""
+        placed = [] if self.last is None else self.last.placement.tile.tolist()
+        seats: dict[int, list[int]] = {}
+        for number, expert in enumerate(model.experts):
+            claimed = list(self.home.get(number, []))
+            born = [n for kind in ("out", "gate", "hidden") for n in expert.births[kind]]
+            for neuron in born:
+                if neuron < len(placed) and placed[neuron] in claimed:
+                    claimed.remove(placed[neuron])
+            new = [neuron for neuron in born if neuron >= len(placed)]
+            seats |= {n: [tile] for n, tile in zip(new, claimed, strict=False)}
+        return seats
 
     def _hops_to_bring(self, inputs: int) -> NDArray[np.int64]:
         """Hops from the nearest place of each input to each tile, (inputs, tiles)."""
@@ -244,18 +264,11 @@ class MosaicHost:
         """
         network = network_of(model)
         old = self.last
-        within = {
-            neuron: self.home[number]
-            for number, expert in enumerate(model.experts)
-            if number in self.home
-            for born in expert.births.values()
-            for neuron in born
-        }
         placement = place(
             network,
             self.chip,
             keep=None if old is None else old.placement,
-            within=within,
+            within=self._seats(model),
         )
         routing = route(
             network, self.chip, placement, keep=None if old is None else old.routing

@@ -7,10 +7,10 @@ import json
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mosaic_sim.errors import ConfigError, suggest
 
@@ -23,7 +23,7 @@ _FOLDER = Path(__file__).parent / "configs"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class ChipConfig(_Section):
@@ -93,7 +93,9 @@ class Experiment(_Section):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     strategy: Literal["naive", "grow", "joint"]
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        default=(0, 1, 2), min_length=1
+    )
     technology: str = "rram-130nm"
     hidden: int = Field(default=64, ge=1)
     leak: float = Field(default=0.9, ge=0, le=1)
@@ -103,6 +105,13 @@ class Experiment(_Section):
     train: TrainConfig = TrainConfig()
     gate: GateConfig = GateConfig()
     grow: GrowConfig = GrowConfig()
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("each seed may stand once")
+        return seeds
 
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
@@ -144,7 +153,7 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
         path = _FOLDER / f"{source}.toml"
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ConfigError(
             f"There is no configuration {str(source)!r}; give a TOML file or one of "
             f"{', '.join(packaged_experiments())}."

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from rich.progress import (
 
 from growth.learner import run_seed
 from growth.runs import RunFolder, SeedFolder
+from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -105,6 +107,11 @@ def _run_parallel(
                         show(*news.get())
                     for finished in done:
                         finished.result()
+            except BrokenProcessPool:
+                raise MosaicError(
+                    "A worker process was killed from outside, perhaps for lack of memory. Run "
+                    "the same command again to resume; --jobs 1 needs less memory."
+                ) from None
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise

@@ -47,9 +47,10 @@ class Need:
     matrix : (classes, inputs)
         M, the gradient of the mean loss through a neuron at rest with outgoing weight 1.
     z : float
-        How coherent the gradient is over samples, in standard deviations of what random
-        signs of the samples' contributions would give: label noise has large contributions
-        that cancel, and scores near 0.
+        How coherent the gradient is over samples, in standard deviations: the lower of two
+        scores, against random signs of the samples' contributions (what is learnt already
+        scores near 0) and against random labels (label noise scores near 0, also where an
+        expert that is sure of the right labels could learn to be less sure).
     loss : float
         Mean loss on the samples.
     toward : (inputs,)
@@ -142,22 +143,53 @@ def measure_need(
     -----
     With M_b the contribution of sample b, ``S = |sum_b M_b|^2``. Under random signs S has
     mean ``sum_b |M_b|^2`` and variance ``2 sum over b != b' of <M_b, M_b'>^2``; z compares.
+    Under random labels (as frequent as in `targets`) the same holds for the M_b less their
+    mean over labels, with means over labels on the right.
     """
     g0 = slope_at_rest(expert.cell)
-    probe = torch.zeros(*spikes.shape[:2], len(expert.classes), requires_grad=True)
+    classes = len(expert.classes)
+    trace = traces(spikes, float(expert.cell.beta))
     with torch.no_grad():
         hidden = expert.hidden_spikes(spikes)
-    loss = criterion(expert.out_spikes(hidden, probe), targets)
-    (delta,) = torch.autograd.grad(loss, probe)
-    trace = traces(spikes, float(expert.cell.beta))
-    each = g0 * torch.einsum("tbo,tbi->boi", delta, trace).flatten(1).double()
+
+    def contributions(labels: Tensor) -> tuple[Tensor, Tensor]:
+        probe = torch.zeros(*spikes.shape[:2], classes, requires_grad=True)
+        loss = criterion(expert.out_spikes(hidden, probe), labels)
+        (delta,) = torch.autograd.grad(loss, probe)
+        each = g0 * torch.einsum("tbo,tbi->boi", delta, trace).flatten(1).double()
+        return each, loss.detach()
+
+    each, loss = contributions(targets)
     together = each.sum(0)
-    gram = each @ each.T
-    alone = gram.diagonal().sum()
-    spread = (2 * (gram.square().sum() - gram.diagonal().square().sum())).sqrt()
-    z = (together.square().sum() - alone) / spread.clamp_min(torch.finfo(torch.double).tiny)
-    matrix = together.reshape(len(expert.classes), -1).to(spikes.dtype)
-    return Need(matrix, float(z), float(loss.detach()), trace.mean((0, 1)))
+    if not bool(torch.isfinite(together).all()):
+        raise MosaicError(
+            "The gradient is not finite; the loss has diverged. Use a smaller learning rate."
+        )
+    signs = _score(together, each[:, None], torch.ones(1).double())
+    share = torch.bincount(targets, minlength=classes).double() / len(targets)
+    every = torch.stack(
+        [contributions(torch.full_like(targets, y))[0] for y in range(classes)], dim=1
+    )
+    middle = torch.einsum("y,byi->bi", share, every)
+    labels = _score(together - middle.sum(0), every - middle[:, None], share)
+    matrix = together.reshape(classes, -1).to(spikes.dtype)
+    return Need(matrix, min(signs, labels), float(loss), trace.mean((0, 1)))
+
+
+def _score(together: Tensor, parts: Tensor, share: Tensor) -> float:
+    """Standard deviations of ``|together|^2`` above its mean if samples were independent.
+
+    Sample b contributes ``parts[b, y]``, (samples, kinds, size), with probability
+    ``share[y]`` and mean 0.
+    """
+    weighed = (parts * share.sqrt()[:, None]).flatten(0, 1)
+    alone = weighed.square().sum()
+    shape = (*parts.shape[:2], *parts.shape[:2])
+    pairs = (weighed @ weighed.T).square().reshape(shape).sum((1, 3))
+    spread = (2 * (pairs.sum() - pairs.diagonal().sum())).clamp_min(0).sqrt()
+    if spread <= 1e-9 * alone:  # a single sample, say: nothing that could agree
+        return 0.0
+    return float((together.square().sum() - alone) / spread)
 
 
 def gradmax(

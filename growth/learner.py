@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from growth.bridge import MosaicHost, bill, make_host, price, save_program, save
 from growth.encode import regular_rate
 from growth.strategies import STRATEGIES
 from growth.streams import Stream, Task, load_dataset, split
-from mosaic_sim.errors import CapacityError
+from mosaic_sim.errors import CapacityError, MosaicError
 from mosaic_sim.files import write_whole
 
 if TYPE_CHECKING:
@@ -122,15 +123,15 @@ def measure(
     experts = strategy.experts
 
     recording = deployment.run(spikes)
-    counts = recording.counts[:, deployment.network.first_neuron :]
-    on_chip = strategy.predict(*_by_expert(counts, experts))
+    counts = deployment.neuron_counts(recording)
+    on_chip = strategy.predict(counts)
 
     torch_raster = strategy.raster(
         torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
     )
     chip_raster = deployment.raster(spikes)
-    in_torch = strategy.predict(*_by_expert(torch_raster.sum(1, dtype=np.int64), experts))
-    unquantised = strategy.predict(*_by_expert(chip_raster.sum(1, dtype=np.int64), experts))
+    in_torch = strategy.predict(torch_raster.sum(1, dtype=np.int64))
+    unquantised = strategy.predict(chip_raster.sum(1, dtype=np.int64))
     fired = int(torch_raster.sum())
     differ = int((torch_raster != chip_raster).sum())
     metrics = {
@@ -152,16 +153,6 @@ def measure(
     if any(expert.births["gate"] for expert in experts):
         metrics["gate_hits"] = _gate_hits(counts, experts, labels)
     return metrics, recording
-
-
-def _by_expert(
-    counts: NDArray[np.int64], experts: list[Expert]
-) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-    """Counts of outputs and of gates for each expert, from counts in order of birth."""
-    return (
-        [counts[:, expert.births["out"]] for expert in experts],
-        [counts[:, expert.births["gate"]] for expert in experts],
-    )
 
 
 def _owner(experts: list[Expert], neurons: int) -> list[int]:
@@ -221,7 +212,13 @@ def resume(folder: SeedFolder, strategy: Strategy, host: MosaicHost) -> tuple[in
     path = folder.path / "checkpoint.pt"
     if not path.exists():
         return 0, {name: [] for name in names}
-    state = torch.load(path, weights_only=True)
+    try:
+        state = torch.load(path, weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise MosaicError(
+            f"{str(path)!r} is damaged ({error}); delete {str(folder.path)!r} to start this seed "
+            "again."
+        ) from None
     strategy.load_state(state["strategy"])
     host.load_state(state["host"], strategy.model)
     done = state["task"] + 1

@@ -60,7 +60,12 @@ class SeedFolder:
         file = self.path / f"{name}.jsonl"
         if not file.exists():
             return []
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+        try:
+            return [
+                json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()
+            ]
+        except ValueError as error:
+            raise MosaicError(f"{str(file)!r} is damaged: {error}.") from None
 
     def write_lines(self, name: str, rows: Sequence[dict[str, Any]]) -> None:
         """Write ``name.jsonl`` whole: one object a line, keys in order of the first writer."""
@@ -96,8 +101,14 @@ class RunFolder:
     def create(cls, root: Path | str, experiment: Experiment) -> RunFolder:
         """Make, or find again, the folder of an experiment below `root`."""
         path = Path(root) / f"{experiment.name}-{experiment.fingerprint()}"
-        path.mkdir(parents=True, exist_ok=True)
-        write_whole(path / "config.toml", experiment.to_toml())
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            write_whole(path / "config.toml", experiment.to_toml())
+        except OSError as error:
+            raise MosaicError(
+                f"Cannot write to {str(path)!r} ({error.strerror}); give a folder for runs "
+                "that can be written to."
+            ) from None
         return cls(path, experiment)
 
     def seed(self, seed: int) -> SeedFolder:

@@ -95,6 +95,12 @@ def digits(seed: int, test_share: float = 1 / 3) -> Dataset:
     from sklearn.model_selection import train_test_split
 
     bunch = load_digits()
+    held = test_share * bunch.target.size
+    if not 10 <= held <= bunch.target.size - 10:
+        raise ConfigError(
+            f"test_share is {test_share}, {held:.0f} of {bunch.target.size} digits; training "
+            "and test samples both need one of each of the 10 classes."
+        )
     train, test, train_labels, test_labels = train_test_split(
         bunch.data / 16.0,
         bunch.target.astype(np.int64),
@@ -138,6 +144,8 @@ def split(data: Dataset, classes: Sequence[Sequence[int]]) -> Stream:
             f"classes is {[list(c) for c in classes]}; each label from 0 to {data.labels - 1} "
             "may stand in one task."
         )
+    if not named:
+        raise MosaicError("classes is empty; a stream needs at least one task.")
     tasks = []
     for number, members in enumerate(classes):
         if len(members) < 2:

@@ -74,11 +74,14 @@ def choose(
         room = offer.room - reserve
         if room < 1:
             continue
-        gains = [min(leverage * s * s, ceiling) for s in singular[:room]]
-        paying = [g for g in gains if g > exchange * offer.neuron]
-        joules = len(paying) * offer.neuron + offer.bring
-        benefit = min(sum(paying), ceiling)
-        choices.append(Choice(offer.tile, len(paying), benefit, exchange * joules, joules))
+        benefit, neurons = 0.0, 0
+        for s in singular[:room]:
+            more = min(benefit + leverage * s * s, ceiling)
+            if more - benefit <= exchange * offer.neuron:
+                break
+            benefit, neurons = more, neurons + 1
+        joules = neurons * offer.neuron + offer.bring
+        choices.append(Choice(offer.tile, neurons, benefit, exchange * joules, joules))
     if not choices:
         return None
     return max(choices, key=lambda c: (c.benefit - c.price, -c.tile))

@@ -36,6 +36,35 @@ def topological_order(first, offsets, target, delay, neurons):
     return order[:found]
 
 
+@njit(cache=True)
+def lags(offsets, delay):
+    """Return the one delay that all synapses of a source have, or -1, for each source."""
+    lag = np.zeros(offsets.size - 1, np.int64)
+    for i in range(lag.size):
+        if offsets[i] < offsets[i + 1]:
+            lag[i] = delay[offsets[i]]
+        for k in range(offsets[i], offsets[i + 1]):
+            if delay[k] != lag[i]:
+                lag[i] = -1
+                break
+    return lag
+
+
+@njit(inline="always")
+def send(i, t, offsets, target, weight, delay, lag, arriving):
+    """Add the weights of source i to what arrives at its targets, after its delays."""
+    begin, end = offsets[i], offsets[i + 1]
+    slots = arriving.shape[0]
+    if lag[i] < 0:
+        for k in range(begin, end):
+            arriving[(t + delay[k]) % slots, target[k]] += weight[k]
+    else:
+        row = arriving[(t + lag[i]) % slots]
+        goal, more = target[begin:end], weight[begin:end]
+        for k in range(goal.size):
+            row[np.uint64(goal[k])] += more[k]  # unsigned: no test for an index below 0
+
+
 @njit(cache=True, nogil=True)
 def run(
     inputs, bias, offsets, target, weight, delay, order, leak, threshold, reset,
@@ -48,6 +77,7 @@ def run(
     slots = 1
     for k in range(delay.size):
         slots = max(slots, delay[k] + 1)
+    lag = lags(offsets, delay)
     voltage = np.empty(neurons, np.float32)
     fired = np.empty(neurons, np.bool_)
     arriving = np.empty((slots, neurons), np.float32)
@@ -57,28 +87,26 @@ def run(
         fired[:] = False
         arriving[:] = 0
         for t in range(steps):
-            now = t % slots
+            now = arriving[t % slots]
             for i in range(first):
                 if i == inputs or spikes[sample, t, i]:
                     counts[sample, i] += 1
-                    for k in range(offsets[i], offsets[i + 1]):
-                        arriving[(t + delay[k]) % slots, target[k]] += weight[k]
+                    send(i, t, offsets, target, weight, delay, lag, arriving)
             for j in order:
                 v = voltage[j]
                 if fired[j] and reset[j] == 1:
                     v = np.float32(0)
-                v = leak[j] * v + arriving[now, j]
+                v = leak[j] * v + now[j]
                 if fired[j] and reset[j] == 0:
                     v -= threshold[j]
                 voltage[j] = v
-                arriving[now, j] = 0
+                now[j] = 0
                 fired[j] = v > threshold[j]
                 if fired[j]:
                     counts[sample, first + j] += 1
                     if record:
                         raster[sample, t, j] = True
-                    for k in range(offsets[first + j], offsets[first + j + 1]):
-                        arriving[(t + delay[k]) % slots, target[k]] += weight[k]
+                    send(first + j, t, offsets, target, weight, delay, lag, arriving)
 
 
 @njit(cache=True)

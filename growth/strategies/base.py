@@ -33,6 +33,10 @@ Progress = Callable[[float], None]
 """Called with the finished share of the current task, 0 to 1."""
 
 
+def _silent(share: float) -> None:
+    """Report nothing."""
+
+
 def encode(inputs: NDArray[np.float64], steps: int) -> Tensor:
     """Spikes of intensities, (steps, samples, channels), float32."""
     spikes = regular_rate(inputs, steps).transpose(1, 0, 2)
@@ -81,20 +85,21 @@ class Strategy:
 
     # outer life cycle -----------------------------------------------------------------
 
-    def learn(self, task: Task, progress: Progress) -> None:
+    def learn(self, task: Task, progress: Progress = _silent) -> None:
         """Learn one task: begin, train, end."""
         self.begin(task)
         self.fit(self.expert, task, self.experiment.train.epochs, progress)
         self.end(task)
 
-    def predict(
-        self, out: list[NDArray[np.int64]], gate: list[NDArray[np.int64]]
-    ) -> NDArray[np.int64]:
-        """Labels from the spike counts of outputs and gates of every expert."""
+    def predict(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Labels from spike counts of all neurons in order of birth, (samples, neurons)."""
+        out = [counts[:, expert.births["out"]] for expert in self.experts]
+        gate = [counts[:, expert.births["gate"]] for expert in self.experts]
         classes = [expert.classes for expert in self.experts]
         gain = self.experiment.gate.gain
-        scores = mixture(out, gate, classes, self.labels, gain=gain)
-        label: NDArray[np.int64] = scores.argmax(1)
+        label: NDArray[np.int64] = mixture(
+            out, gate, classes, self.labels, gain=gain
+        ).argmax(1)
         return label
 
     @property

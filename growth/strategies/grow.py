@@ -20,7 +20,7 @@ import torch
 from growth.gate import Decision, Gate, decide
 from growth.initialise import Need, gradmax, measure_need
 from growth.model import SpikingNet
-from growth.strategies.base import Progress, Strategy, encode
+from growth.strategies.base import Progress, Strategy, _silent, encode
 from growth.where import Choice, choose
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Grow(Strategy):
         self.pupil: Expert | None = None
         self.protected = 0  # hidden neurons of the pupil that must not change any more
 
-    def learn(self, task: Task, progress: Progress) -> None:
+    def learn(self, task: Task, progress: Progress = _silent) -> None:
         window = self.window(task)
         expert = self.look(task, window)
         if expert is not None:
@@ -205,11 +205,12 @@ class Grow(Strategy):
         number = self.experts.index(expert)
         rates = task.train_inputs.mean(0) * self.experiment.stream.steps
         offers = self.host.offers(rates, number)
-        count = min(MORE_PROTOTYPES, max((offer.room for offer in offers), default=0))
-        if not count:
+        if not offers:
             self.record("no free slot", task, number, 0, None, {})
             return
-        self.host.claim(number, offers[0].tile, count)
+        offer = min(offers, key=lambda offer: (offer.bring, offer.tile))
+        count = min(MORE_PROTOTYPES, offer.room)
+        self.host.claim(number, offer.tile, count)
         self.gate.extend(number, task.train_inputs, count)
         self.add_gates(expert, number)
 

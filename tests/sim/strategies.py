@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -26,6 +27,11 @@ STEPS = 7
 LEAKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
+# Multiples of what the profile asks for, so that a longer search is longer everywhere.
+FEW = settings(max_examples=settings().max_examples * 2 // 5)
+MANY = settings(max_examples=settings().max_examples * 2)
+
+
 def sixteenths(low: float, high: float) -> st.SearchStrategy[float]:
     return st.integers(int(16 * low), int(16 * high)).map(lambda k: k / 16)
 
@@ -38,17 +44,20 @@ def networks(draw, *, inputs=4, neurons=7, synapses=24):
     bias = draw(st.booleans())
     first = inputs + bias
     level = draw(st.permutations(range(neurons)))
-    source = st.integers(0, first + neurons - 1)
-    target = st.integers(0, neurons - 1)
-    weight = sixteenths(0, 2.5) | sixteenths(-1, 2.5)
+    # Two numbers a synapse, where it lies and what it is: many small draws are slow.
+    where = st.integers(0, (first + neurons) * neurons - 1)
+    what = st.integers(0, 4 * 57 - 1)
     drawn = draw(
         st.lists(
-            st.tuples(source, target, weight, st.integers(0, 3)),
+            st.tuples(where, what),
             min_size=draw(st.sampled_from([0, neurons, min(2 * neurons, 10)])),
             max_size=synapses,
-            unique_by=lambda synapse: synapse[:2],
+            unique_by=lambda synapse: synapse[0],
         )
     )
+    drawn = [
+        (*divmod(where, neurons), (what // 4 - 16) / 16, what % 4) for where, what in drawn
+    ]
 
     def delay(source, target, steps):
         forward = source < first or level[source - first] < level[target]
@@ -73,7 +82,9 @@ def networks(draw, *, inputs=4, neurons=7, synapses=24):
 
 def drives(network: Network, samples: int = 2) -> st.SearchStrategy[np.ndarray]:
     """Mostly ones: a silent network proves nothing."""
-    shape = st.tuples(st.integers(1, samples), st.integers(1, STEPS), st.just(network.inputs))
+    shape = st.tuples(
+        st.integers(1, samples), st.integers(1, STEPS), st.just(network.inputs)
+    )
     return shape.flatmap(
         lambda s: arrays.arrays(bool, s, elements=st.booleans(), fill=st.just(True))
     )
@@ -92,7 +103,9 @@ def scattered(draw, network, chip):
     slots = draw(st.permutations(range(chip.neurons)))[: network.neurons]
     tile, slot = np.divmod(np.array(slots, np.int32), chip.neurons_per_tile)
     ports = st.integers(0, len(chip.port_sites) - 1)
-    port = draw(st.lists(ports, min_size=network.first_neuron, max_size=network.first_neuron))
+    port = draw(
+        st.lists(ports, min_size=network.first_neuron, max_size=network.first_neuron)
+    )
     return Placement(tile, slot, np.array(port, np.int32))
 
 
@@ -189,7 +202,9 @@ def prefix(network: Network, neurons: int, *, bias: bool | None = None) -> Netwo
     kept = [
         k
         for k, (s, t) in enumerate(zip(network.source, network.target, strict=True))
-        if s < first + neurons and t < neurons and (s != network.inputs or bias or s >= first)
+        if s < first + neurons
+        and t < neurons
+        and (s != network.inputs or bias or s >= first)
     ]
     source = network.source[kept]
     return Network.from_synapses(

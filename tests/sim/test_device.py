@@ -7,9 +7,7 @@ from hypothesis.extra import numpy as arrays
 from mosaic_sim import ConfigError, Device, Network
 
 LEVELS = st.sampled_from([2, 3, 4, 16, 255, 256])
-WEIGHTS = arrays.arrays(
-    np.float32, st.integers(1, 12), elements=st.floats(-8, 8, width=32)
-)
+WEIGHTS = arrays.arrays(np.float32, st.integers(1, 12), elements=st.floats(-8, 8, width=32))
 
 
 def columns(weight, neurons=3):

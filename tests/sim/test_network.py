@@ -1,3 +1,6 @@
+import re
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -69,17 +72,27 @@ def test_synapses_without_delay_only_point_forward_in_the_order(network):
 
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_a_cycle_is_refused_without_delay_and_welcome_with_one(size):
-    ring = dict(
-        inputs=1,
-        neurons=size,
-        source=range(1, size + 1),
-        target=[*range(1, size), 0],
-        weight=[1.0] * size,
-    )
-    with pytest.raises(MosaicError, match=r"cycle among or before neurons \[0"):
+    ring = {
+        "inputs": 1,
+        "neurons": size,
+        "source": range(1, size + 1),
+        "target": [*range(1, size), 0],
+        "weight": [1.0] * size,
+    }
+    with pytest.raises(MosaicError, match="cycle through neurons") as refused:
         Network.from_synapses(**ring)
+    named = [int(x) for x in re.findall(r"(?<=[ >])\d+(?= ->|;)", str(refused.value))]
+    assert sorted(named[:-1]) == list(range(size))
+    assert all((a + 1) % size == b for a, b in pairwise(named))
     delays = [0] * (size - 1) + [1]  # one step anywhere in the ring is enough
     assert Network.from_synapses(**ring, delay=delays).synapses == size
+
+
+def test_only_neurons_of_the_cycle_are_named():
+    with pytest.raises(MosaicError, match=r"through neurons (1 -> 2 -> 1|2 -> 1 -> 2);"):
+        Network.from_synapses(  # 0 -> 1 <-> 2 -> 3
+            inputs=0, neurons=4, source=[0, 1, 2, 2], target=[1, 2, 1, 3], weight=1.0
+        )
 
 
 def test_scalars_hold_for_all():
@@ -157,44 +170,53 @@ def test_with_weights_changes_weights_only():
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (dict(inputs=-1), r"inputs is -1; .*at least 0"),
-        (dict(inputs=1.5), r"inputs is 1\.5; .*integer"),
-        (dict(neurons=-2), r"neurons is -2; .*at least 0"),
-        (dict(source=[0, 4]), r"source has 4, .* 4 sources \(0 to 3\)"),
-        (dict(source=[0, -1]), r"source has -1"),
-        (dict(source=[0, 0.5]), r"source has 0\.5; .*whole"),
-        (dict(target=[0, 2]), r"Synapse 1 targets neuron 2.* 2 neurons \(0 to 1\)"),
-        (dict(target=[0, -1]), r"Synapse 1 targets neuron -1"),
-        (dict(target=[0, 0.5]), r"target has 0\.5; .*whole"),
-        (dict(target=[0, 2**32]), r"target has 4294967296; .*whole"),
-        (dict(target=[0, 1, 1]), r"target has shape \(3,\); it needs \(2,\)"),
-        (dict(weight=[1, 2, 3]), r"weight has shape \(3,\); it needs \(2,\)"),
-        (dict(weight=[1, np.nan]), r"weight\[1\] is nan"),
-        (dict(weight=[1, -np.inf]), r"weight\[1\] is -inf"),
-        (dict(weight=[1, 1e300]), r"weight\[1\] is inf"),
-        (dict(delay=[0]), r"delay has shape \(1,\)"),
-        (dict(delay=[0, -1]), r"delay must not be negative"),
-        (dict(delay=1.5), r"delay has 1\.5; .*whole"),
-        (dict(delay=[0, np.nan]), r"delay has nan; .*whole"),
-        (dict(leak=[1.0]), r"leak has shape \(1,\)"),
-        (dict(leak=-0.1), r"leak must lie between 0 and 1"),
-        (dict(leak=[0, 1.5]), r"leak must lie between 0 and 1"),
-        (dict(leak=np.nan), r"leak\[0\] is nan"),
-        (dict(threshold=[1, 2, 3]), r"threshold has shape \(3,\)"),
-        (dict(threshold=0), r"threshold must be above 0"),
-        (dict(threshold=[1, np.inf]), r"threshold\[1\] is inf"),
-        (dict(reset="subtrakt"), r"reset is 'subtrakt'.*'subtract', 'zero', 'none'"),
-        (dict(reset=[0]), r"reset has shape \(1,\)"),
-        (dict(reset=3), r"reset must hold indices into \('subtract', 'zero', 'none'\)"),
-        (dict(reset=256), r"reset has 256"),
-        (dict(groups={"out": [2]}), r"groups\['out'\] names a neuron that does not exist"),
-        (dict(groups={"out": [-1]}), r"groups\['out'\] names a neuron that does not exist"),
-        (dict(groups={"out": [0.5]}), r"groups\['out'\] has 0\.5"),
-        (dict(source=[1, 1], target=[0, 0]), r"same source and target.*Add their weights"),
+        ({"inputs": -1}, r"inputs is -1; .*at least 0"),
+        ({"inputs": 1.5}, r"inputs is 1\.5; .*integer"),
+        ({"neurons": -2}, r"neurons is -2; .*at least 0"),
+        ({"source": [0, 4]}, r"source has 4, .* 4 sources \(0 to 3\)"),
+        ({"source": [0, -1]}, r"source has -1"),
+        ({"source": [0, 0.5]}, r"source has 0\.5; .*whole"),
+        ({"target": [0, 2]}, r"Synapse 1 targets neuron 2.* 2 neurons \(0 to 1\)"),
+        ({"target": [0, -1]}, r"Synapse 1 targets neuron -1"),
+        ({"target": [0, 0.5]}, r"target has 0\.5; .*whole"),
+        ({"target": [0, 2**32]}, r"target has 4294967296; .*whole"),
+        ({"target": [0, 1, 1]}, r"target has shape \(3,\); it needs \(2,\)"),
+        ({"weight": [1, 2, 3]}, r"weight has shape \(3,\); it needs \(2,\)"),
+        ({"weight": [1, np.nan]}, r"weight\[1\] is nan"),
+        ({"weight": [1, -np.inf]}, r"weight\[1\] is -inf"),
+        ({"weight": [1, 1e300]}, r"weight\[1\] is inf"),
+        ({"delay": [0]}, r"delay has shape \(1,\)"),
+        ({"delay": [0, -1]}, r"delay must not be negative"),
+        ({"delay": 1.5}, r"delay has 1\.5; .*whole"),
+        ({"delay": [0, np.nan]}, r"delay has nan; .*whole"),
+        ({"leak": [1.0]}, r"leak has shape \(1,\)"),
+        ({"leak": -0.1}, r"leak must lie between 0 and 1"),
+        ({"leak": [0, 1.5]}, r"leak must lie between 0 and 1"),
+        ({"leak": np.nan}, r"leak\[0\] is nan"),
+        ({"threshold": [1, 2, 3]}, r"threshold has shape \(3,\)"),
+        ({"threshold": 0}, r"threshold must be above 0"),
+        ({"threshold": [1, np.inf]}, r"threshold\[1\] is inf"),
+        ({"reset": "subtrakt"}, r"reset is 'subtrakt'.*'subtract', 'zero', 'none'"),
+        ({"reset": [0]}, r"reset has shape \(1,\)"),
+        ({"reset": 3}, r"reset must hold indices into \('subtract', 'zero', 'none'\)"),
+        ({"reset": 256}, r"reset has 256"),
+        ({"groups": {"out": [2]}}, r"groups\['out'\] names a neuron that does not exist"),
+        ({"groups": {"out": [-1]}}, r"groups\['out'\] names a neuron that does not exist"),
+        ({"groups": {"out": [0.5]}}, r"groups\['out'\] has 0\.5"),
+        (
+            {"source": [1, 1], "target": [0, 0]},
+            r"same source and target.*Add their weights",
+        ),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name(wrong, message):
-    right = dict(inputs=2, neurons=2, source=[0, 2], target=[0, 1], weight=[1.0, 2.0])
+    right = {
+        "inputs": 2,
+        "neurons": 2,
+        "source": [0, 2],
+        "target": [0, 1],
+        "weight": [1.0, 2.0],
+    }
     Network.from_synapses(**right)
     with pytest.raises(MosaicError, match=message):
         Network.from_synapses(**right | wrong)

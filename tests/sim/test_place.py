@@ -24,7 +24,9 @@ PLACER = pytest.mark.parametrize("placer", PLACERS.values(), ids=PLACERS)
 def lines_into_tiles(network, placement):
     """Oracle: for each tile the distinct sources that arrive from elsewhere."""
     arriving = {}
-    for source, target in zip(network.source.tolist(), network.target.tolist(), strict=True):
+    for source, target in zip(
+        network.source.tolist(), network.target.tolist(), strict=True
+    ):
         there = int(placement.tile[target])
         is_neuron = source >= network.first_neuron
         if not is_neuron or placement.tile[source - network.first_neuron] != there:
@@ -207,14 +209,22 @@ def test_inputs_enter_evenly_around_the_chip():
 @pytest.mark.parametrize(
     ("network", "chip", "message"),
     [
-        (chain(neurons=5), Chip(2, 2, 1, 9, 9, 9), "5 neurons do not fit on 2 x 2 tiles of 1: 1"),
-        (chain(inputs=9), Chip(1, 1, 2, 9, 9, 2), "9 inputs do not fit the 4 ports .* 2 lines"),
+        (
+            chain(neurons=5),
+            Chip(2, 2, 1, 9, 9, 9),
+            "5 neurons do not fit on 2 x 2 tiles of 1: 1",
+        ),
+        (
+            chain(inputs=9),
+            Chip(1, 1, 2, 9, 9, 2),
+            "9 inputs do not fit the 4 ports .* 2 lines",
+        ),
         (
             Network.from_synapses(
                 inputs=5, neurons=1, source=range(5), target=[0] * 5, weight=1.0
             ),
             Chip(1, 2, 1, 1, 9, 9),
-            r"neuron 0: 2 slots are free on 2 tiles.*it needs 5 arriving .* a tile takes 4",
+            r"neuron 0: .* 2 free slots; it needs 5 arriving .* a tile takes 4",
         ),
     ],
 )
@@ -229,7 +239,9 @@ def test_as_many_sources_as_lines_are_placed(placer):
     network = Network.from_synapses(
         inputs=4, neurons=1, source=range(4), target=[0] * 4, weight=1.0
     )
-    assert_legal(network, chip := Chip(1, 1, 1, 1, 1, 1), place(network, chip, placer=placer))
+    assert_legal(
+        network, chip := Chip(1, 1, 1, 1, 1, 1), place(network, chip, placer=placer)
+    )
 
 
 @PLACER
@@ -245,20 +257,20 @@ def test_a_tile_whose_lines_are_taken_gets_no_second_reader(placer):
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (dict(rates=[1.0]), "rates needs one finite number >= 0 for each of the 3 sources"),
-        (dict(rates=[1, 1, np.nan]), "rates needs"),
-        (dict(rates=[1, 1, -1]), "rates needs"),
-        (dict(within=[0, 4]), "within has tiles outside 0 to 3"),
-        (dict(within=[-1]), "within has tiles outside 0 to 3"),
-        (dict(within={0: [4]}), "within has tiles outside 0 to 3"),
-        (dict(within={2: [0]}), "within has neurons outside 0 to 1"),
-        (dict(keep=placed([0] * 3, [0, 1, 2], [0])), "keep places 3 neurons and 1 inputs"),
-        (dict(keep=placed([0], [0], [0, 1])), "keep places 1 neurons and 2 inputs"),
-        (dict(keep=placed([4], [0], [0])), r"keep\.tile must lie between 0 and 3"),
-        (dict(keep=placed([0], [9], [0])), r"keep\.slot must lie between 0 and 1"),
-        (dict(keep=placed([0], [0], [-1])), r"keep\.port must lie between 0 and 7"),
-        (dict(keep=placed([0, 1], [0], [0])), r"keep\.slot has 1 entries; it needs 2"),
-        (dict(keep=placed([0, 0], [0, 0], [0])), "Two neurons share slot 0 of tile 0"),
+        ({"rates": [1.0]}, "rates needs one finite number >= 0 for each of the 3 sources"),
+        ({"rates": [1, 1, np.nan]}, "rates needs"),
+        ({"rates": [1, 1, -1]}, "rates needs"),
+        ({"within": [0, 4]}, "within has tiles outside 0 to 3"),
+        ({"within": [-1]}, "within has tiles outside 0 to 3"),
+        ({"within": {0: [4]}}, "within has tiles outside 0 to 3"),
+        ({"within": {2: [0]}}, "within has neurons outside 0 to 1"),
+        ({"keep": placed([0] * 3, [0, 1, 2], [0])}, "keep places 3 neurons and 1 inputs"),
+        ({"keep": placed([0], [0], [0, 1])}, "keep places 1 neurons and 2 inputs"),
+        ({"keep": placed([4], [0], [0])}, r"keep\.tile must lie between 0 and 3"),
+        ({"keep": placed([0], [9], [0])}, r"keep\.slot must lie between 0 and 1"),
+        ({"keep": placed([0], [0], [-1])}, r"keep\.port must lie between 0 and 7"),
+        ({"keep": placed([0, 1], [0], [0])}, r"keep\.slot has 1 entries; it needs 2"),
+        ({"keep": placed([0, 0], [0, 0], [0])}, "Two neurons share slot 0 of tile 0"),
     ],
 )
 def test_an_argument_of_another_network_or_chip_is_refused_by_name(wrong, message):
@@ -269,14 +281,14 @@ def test_an_argument_of_another_network_or_chip_is_refused_by_name(wrong, messag
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (dict(tile=[0]), MosaicError, r"placement\.tile has 1 entries; it needs 2"),
-        (dict(slot=[0]), MosaicError, r"placement\.slot has 1 entries; it needs 2"),
-        (dict(port=[]), MosaicError, r"placement\.port has 0 entries; it needs 2"),
-        (dict(tile=[0, 2]), MosaicError, r"placement\.tile must lie between 0 and 1"),
-        (dict(tile=[-1, 0]), MosaicError, r"placement\.tile must lie between 0 and 1"),
-        (dict(slot=[0, 2]), MosaicError, r"placement\.slot must lie between 0 and 1"),
-        (dict(port=[0, 6]), MosaicError, r"placement\.port must lie between 0 and 5"),
-        (dict(slot=[1, 1]), CapacityError, r"share slot 1 of tile 0"),
+        ({"tile": [0]}, MosaicError, r"placement\.tile has 1 entries; it needs 2"),
+        ({"slot": [0]}, MosaicError, r"placement\.slot has 1 entries; it needs 2"),
+        ({"port": []}, MosaicError, r"placement\.port has 0 entries; it needs 2"),
+        ({"tile": [0, 2]}, MosaicError, r"placement\.tile must lie between 0 and 1"),
+        ({"tile": [-1, 0]}, MosaicError, r"placement\.tile must lie between 0 and 1"),
+        ({"slot": [0, 2]}, MosaicError, r"placement\.slot must lie between 0 and 1"),
+        ({"port": [0, 6]}, MosaicError, r"placement\.port must lie between 0 and 5"),
+        ({"slot": [1, 1]}, CapacityError, r"share slot 1 of tile 0"),
     ],
 )
 def test_check_placement_refuses_every_kind_of_damage(change, error, message):

@@ -198,7 +198,9 @@ def test_tiles_in_use_are_on_at_every_step_and_the_others_never(built, steps):
         used |= {r * width + c for r, c in around(row, column)}
     used |= set(routing.cell.tolist())
     for cell, row in enumerate(counts.tolist()):
-        tile, router = (steps * (cell in used) * (chip.kinds[cell] == k) for k in ("NT", None))
+        tile, router = (
+            steps * (cell in used) * (chip.kinds[cell] == k) for k in ("NT", None)
+        )
         router = steps * (cell in used) - tile
         assert row[EVENTS.index("neuron tile step")] == tile
         assert row[EVENTS.index("routing tile step")] == router
@@ -208,7 +210,9 @@ def test_tiles_in_use_are_on_at_every_step_and_the_others_never(built, steps):
 
 
 def crossed(built, source):
-    cells = built.routing.cell[built.routing.offsets[source] : built.routing.offsets[source + 1]]
+    cells = built.routing.cell[
+        built.routing.offsets[source] : built.routing.offsets[source + 1]
+    ]
     return len({c for c in cells.tolist() if built.chip.kinds[c] != "NT"})
 
 

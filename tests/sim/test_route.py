@@ -93,7 +93,9 @@ def assert_legal(network, chip, placement, routing):
         assert len(links) == len(set(links)) == len(seen) - 1, "no tree"
         for a, b in links:
             assert a in seen
-            assert all(0 <= x <= 2 * n for x, n in zip(b, (chip.rows, chip.columns), strict=True))
+            assert all(
+                0 <= x <= 2 * n for x, n in zip(b, (chip.rows, chip.columns), strict=True)
+            )
             assert kind(*a) != "NT" or a == start, "through a neuron tile"
             load[a, b] += 1
         ends = {b for _, b in links if kind(*b) == "NT"}
@@ -110,9 +112,7 @@ def assert_legal(network, chip, placement, routing):
                 assert line == placement.slot[source - network.first_neuron], "not wired so"
     for (a, b), sources in load.items():
         assert sources <= lines_between(chip, a, b)
-    entries = list(
-        zip(placement.port.tolist(), routing.entry_line.tolist(), strict=True)
-    )
+    entries = list(zip(placement.port.tolist(), routing.entry_line.tolist(), strict=True))
     assert len(set(entries)) == network.first_neuron
     assert all(0 <= line < chip.r1_lines for _, line in entries)
 
@@ -189,7 +189,12 @@ def test_crowded_chips_are_routed_to_their_limits_or_refused(router):
         inputs = min(chip.r1_lines * len(chip.port_sites), 6)
         source, to = np.nonzero(rng.random((inputs + chip.neurons, chip.neurons)) < 0.2)
         network = Network.from_synapses(
-            inputs=inputs, neurons=chip.neurons, source=source, target=to, weight=1.0, delay=1
+            inputs=inputs,
+            neurons=chip.neurons,
+            source=source,
+            target=to,
+            weight=1.0,
+            delay=1,
         )
         try:
             placement = place(network, chip)
@@ -286,7 +291,8 @@ def test_the_way_to_one_tile_is_as_long_as_the_hop_distance(router, start, tile)
 @ROUTER
 @given(
     st.lists(st.integers(0, 8), min_size=1, max_size=4, unique=True),
-    st.tuples(st.just("tile"), st.integers(0, 8)) | st.tuples(st.just("port"), st.integers(0, 11)),
+    st.tuples(st.just("tile"), st.integers(0, 8))
+    | st.tuples(st.just("port"), st.integers(0, 11)),
 )
 def test_a_tree_to_few_tiles_has_at_most_twice_the_links_of_the_shortest(
     router, tiles, start
@@ -369,7 +375,12 @@ def test_a_full_crossing_of_inputs_fills_all_four_sides_of_a_tile(router):
     placement = place(network, chip)
     routing = route(network, chip, placement, router=router)
     assert_legal(network, chip, placement, routing)
-    into = [chip.cells // 2 - 3, chip.cells // 2 + 1, chip.cells // 2 + 3, chip.cells // 2 - 1]
+    into = [
+        chip.cells // 2 - 3,
+        chip.cells // 2 + 1,
+        chip.cells // 2 + 3,
+        chip.cells // 2 - 1,
+    ]
     load = routing.load(chip)
     assert [load[cell].max() for cell in into] == [2, 2, 2, 2]
 
@@ -411,24 +422,27 @@ def relay():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(offsets=[0, 1, 2, 4]), "3 sources; the network has 4"),
-        (dict(offsets=[0, 1, 2, 4, 5]), "do not fit together"),
-        (dict(offsets=[0, 2, 1, 4, 4]), "do not fit together"),
-        (dict(cell=[3, 3, 6, 99]), "do not fit together"),
-        (dict(cell=[3, 3, 6]), "do not fit together"),
-        (dict(side=[2, 2, 1, 4]), "do not fit together"),
-        (dict(side=[2, 2, 1, -1]), "do not fit together"),
-        (dict(side=[2, 2, 1, 0]), "route of source 2 does not end at its targets"),
-        (dict(side=[2, 2, 3, 1]), "route of source 2 is not a tree"),
-        (dict(cell=[13, 3, 6, 7], side=[0, 2, 1, 1]), "route of source 0 is not a tree"),
-        (dict(side=[0, 2, 1, 1]), r"Overloaded sides: R1 \(0, 3\) north: 1 sources, 0 lines"),
-        (dict(line=[0, 0, 1, 0]), "Two sources share a line"),
-        (dict(line=[0, 2, 1, 0]), "line that its side does not have"),
-        (dict(line=[0, -1, 1, 0]), "line that its side does not have"),
-        (dict(line=[0, 1, 0, 0]), "leave its tile on the line of its slot"),
-        (dict(entry_line=[0, 0]), "Two inputs share a line of a port"),
-        (dict(entry_line=[0, 2]), "entry_line needs a line below 2"),
-        (dict(entry_line=[0]), "entry_line needs a line below 2"),
+        ({"offsets": [0, 1, 2, 4]}, "3 sources; the network has 4"),
+        ({"offsets": [0, 1, 2, 4, 5]}, "do not fit together"),
+        ({"offsets": [0, 2, 1, 4, 4]}, "do not fit together"),
+        ({"cell": [3, 3, 6, 99]}, "do not fit together"),
+        ({"cell": [3, 3, 6]}, "do not fit together"),
+        ({"side": [2, 2, 1, 4]}, "do not fit together"),
+        ({"side": [2, 2, 1, -1]}, "do not fit together"),
+        ({"side": [2, 2, 1, 0]}, "route of source 2 does not end at its targets"),
+        ({"side": [2, 2, 3, 1]}, "route of source 2 is not a tree"),
+        ({"cell": [13, 3, 6, 7], "side": [0, 2, 1, 1]}, "route of source 0 is not a tree"),
+        (
+            {"side": [0, 2, 1, 1]},
+            r"Overloaded sides: R1 \(0, 3\) north: 1 sources, 0 lines",
+        ),
+        ({"line": [0, 0, 1, 0]}, "Two sources share a line"),
+        ({"line": [0, 2, 1, 0]}, "line that its side does not have"),
+        ({"line": [0, -1, 1, 0]}, "line that its side does not have"),
+        ({"line": [0, 1, 0, 0]}, "leave its tile on the line of its slot"),
+        ({"entry_line": [0, 0]}, "Two inputs share a line of a port"),
+        ({"entry_line": [0, 2]}, "entry_line needs a line below 2"),
+        ({"entry_line": [0]}, "entry_line needs a line below 2"),
     ],
 )
 def test_check_routing_refuses_every_kind_of_damage(change, message):

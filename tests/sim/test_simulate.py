@@ -43,7 +43,9 @@ def busy(seed, *, dyadic=True, neurons=48, inputs=8):
     level = rng.permutation(neurons)
     before = np.where(source > inputs, level[source - inputs - 1], -1)
     delay = np.where(before < level[to], rng.integers(0, 4, to.size), 1)
-    delay = np.where((delay == 1) & (before >= level[to]), rng.integers(1, 4, to.size), delay)
+    delay = np.where(
+        (delay == 1) & (before >= level[to]), rng.integers(1, 4, to.size), delay
+    )
     weight = rng.normal(0.1, 0.5, to.size)
     leak = rng.choice([0, 0.5, 1], neurons) if dyadic else rng.uniform(0.5, 1, neurons)
     return Network.from_synapses(
@@ -158,7 +160,11 @@ def test_synapses_without_delay_are_felt_within_the_step_in_any_numbering():
     )  # fmt: skip
     spikes = np.zeros((1, 3, 1), bool)
     spikes[0, 1] = True
-    assert ran(network, spikes)[0].tolist() == [[False] * size, [True] * size, [False] * size]
+    assert ran(network, spikes)[0].tolist() == [
+        [False] * size,
+        [True] * size,
+        [False] * size,
+    ]
 
 
 def test_negative_weights_hold_a_neuron_back():

@@ -1,0 +1,33 @@
+"""Runs and data that several files look at; nothing here may be changed by a test."""
+
+import pytest
+from tiny import run, tiny
+
+from growth.streams import digits, split
+
+
+@pytest.fixture(scope="session")
+def data():
+    """The digits of seed 0."""
+    return digits(0)
+
+
+@pytest.fixture(scope="session")
+def stream(data):
+    """The five tasks of two digits."""
+    return split(data, [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """A finished tiny run of each strategy, by its name."""
+    root = tmp_path_factory.mktemp("runs")
+    return {name: run(tiny(name), root) for name in ("naive", "grow", "joint")}
+
+
+@pytest.fixture(scope="session")
+def squeezed(tmp_path_factory):
+    """The growing learner on a chip with room for one expert, the naive one on too small a one."""
+    root = tmp_path_factory.mktemp("squeezed")
+    one = ("chip.rows=1", "chip.columns=1")
+    return {"grow": run(tiny("grow", *one), root), "naive": run(tiny("naive", *one, "hidden=30"), root)}
