@@ -1,4 +1,9 @@
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from nbconvert import MarkdownExporter
+
+from mosaic_sim.technology import technology_names, technology_preset
 
 project = "mosaic-growth"
 author = "the mosaic-growth developers"
@@ -17,7 +22,7 @@ extensions = [
 nitpicky = False
 
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_generated/technologies.md"]  # the latter is included
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -32,3 +37,39 @@ numpydoc_show_class_members = False
 
 html_theme = "furo"
 html_title = "mosaic-growth"
+
+# --- pages made from files of the project ---------------------------------------------------
+
+HERE = Path(__file__).parent
+GENERATED = HERE / "_generated"
+
+
+def write_technologies() -> None:
+    """Write the technology files as tables, so that the page cannot drift from them."""
+    lines = []
+    for name in technology_names():
+        technology = technology_preset(name)
+        lines += [f"### `{name}`", "", technology.about, ""]
+        lines += ["| quantity | value | status | source |", "|---|---|---|---|"]
+        for quantity_name, quantity in technology.quantities.items():
+            source = quantity.source.replace("|", r"\|").replace("^", r"\^")
+            lines.append(f"| `{quantity_name}` | {quantity} | {quantity.status} | {source} |")
+        lines.append("")
+    (GENERATED / "technologies.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_notebooks() -> None:
+    """Write the executed notebooks, with their pictures, as pages."""
+    for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
+        pictures = {"output_files_dir": f"{notebook.stem}_files"}
+        page, resources = MarkdownExporter().from_filename(str(notebook), pictures)
+        for name, content in resources["outputs"].items():
+            picture = GENERATED / name
+            picture.parent.mkdir(exist_ok=True)
+            picture.write_bytes(content)
+        (GENERATED / f"{notebook.stem}.md").write_text(page, encoding="utf-8")
+
+
+GENERATED.mkdir(exist_ok=True)
+write_technologies()
+write_notebooks()

@@ -55,6 +55,7 @@ __all__ = [
     "Recording",
     "Technology",
     "bill",
+    "chip_preset",
     "load_program",
     "load_routing",
     "make_chip",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from mosaic_sim.errors import MosaicError
+
+if TYPE_CHECKING:
+    from growth.report import Summary
 
 __all__ = ["app", "main"]
 
@@ -51,7 +54,9 @@ def demo(root: Root = Path("runs"), jobs: Jobs = None, settings: Settings = None
         "Three learners see ten digits, two at a time, on one simulated Mosaic chip."
     )
     runs, drawings = run_demo(root, settings=settings or (), jobs=jobs, console=console)
-    console.print(comparison_table([summarise(run) for run in runs]))
+    summaries = [summarise(run) for run in runs]
+    console.print(comparison_table(summaries))
+    _endings(console, summaries)
     _chip_note(console, runs[0].path)
     for run in runs:
         console.print(f"run     {run.path}", highlight=False, soft_wrap=True)
@@ -152,6 +157,7 @@ def _show(console: Console, paths: list[Path]) -> None:
     folders = [open_run(path) for path in paths]
     summaries = [report.summarise(folder) for folder in folders]
     console.print(report.comparison_table(summaries))
+    _endings(console, summaries)
     if len(folders) == 1 and summaries[0].measured:
         console.print(report.accuracy_table(summaries[0]))
         console.print(report.life_table(summaries[0]))
@@ -164,23 +170,32 @@ def _show(console: Console, paths: list[Path]) -> None:
         _chip_note(console, paths[0])
 
 
+def _endings(console: Console, summaries: list[Summary]) -> None:
+    from growth.report import endings
+
+    for line in endings(summaries):
+        console.print(f"ended early: {line}", highlight=False, soft_wrap=True)
+
+
 def _chip_note(console: Console, path: Path) -> None:
     """Say on what the energies rest."""
-    from growth import report
-    from growth.bridge import make_chip
+    from growth.bridge import chip_preset, make_chip, make_technology
     from growth.runs import open_run
 
-    folder = open_run(path)
-    chip = make_chip(folder.experiment.chip)
-    technology = report.technology_of(folder)
-    assumed = len(technology.assumptions())
+    experiment = open_run(path).experiment
+    chip = make_chip(experiment.chip)
+    technology = make_technology(experiment.technology)
+    sized = (
+        " This preset is sized so that 64 pixels and a bias line reach every tile that reads them."
+        if chip == chip_preset("demo")
+        else ""
+    )
     console.print(
-        f"Chip: {chip.rows} x {chip.columns} tiles of {chip.neurons_per_tile} neurons, lines a "
-        f"side {chip.tile_lines} (tiles), {chip.r0_lines} (R0), {chip.r1_lines} (R1), sized so "
-        "that the pixels and a bias line reach every tile that reads them.\n"
-        f"Technology: {technology.name}; {assumed} of its {len(technology.quantities)} "
-        "quantities are assumed, none is a verified figure of Mosaic ('mosaic show RUN' lists "
-        "them).",
+        f"Chip: {chip.rows} x {chip.columns} tiles of {chip.neurons_per_tile} neurons; lines a "
+        f"side: {chip.tile_lines} into a tile, {chip.r0_lines} at R0, {chip.r1_lines} at R1.{sized}\n"
+        f"Technology: {technology.name}. {len(technology.assumptions())} of its "
+        f"{len(technology.quantities)} quantities are assumed and none is a verified figure of "
+        "Mosaic; 'mosaic show RUN' lists them.",
         highlight=False,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +21,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from growth.learner import run_seed
+from growth.learner import check_experiment, run_seed
 from growth.runs import RunFolder, SeedFolder
 from mosaic_sim.errors import MosaicError
 
@@ -55,7 +55,14 @@ def run_experiments(
     Returns
     -------
     list of RunFolder, in the order of `experiments`.
+
+    Raises
+    ------
+    MosaicError
+        If a configuration names something that does not exist; before anything is written.
     """
+    for experiment in experiments:
+        check_experiment(experiment)
     folders = [RunFolder.create(root, experiment) for experiment in experiments]
     todo = [
         (folder.experiment, seed, folder.seed(seed))
@@ -91,33 +98,47 @@ def run_experiments(
     return folders
 
 
+Unit = tuple["Experiment", int, SeedFolder]
+
+
 def _run_parallel(
-    todo: list[tuple[Experiment, int, SeedFolder]], workers: int, show: Any
+    todo: list[Unit], workers: int, show: Callable[[str, int, float], None]
 ) -> None:
     # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        news = manager.Queue()
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            waiting = {pool.submit(_work, *unit, news) for unit in todo}
-            try:
-                while waiting:
-                    done, waiting = wait_for(waiting, timeout=0.2)
-                    while not news.empty():
-                        show(*news.get())
-                    for finished in done:
-                        finished.result()
-            except BrokenProcessPool:
-                raise MosaicError(
-                    "A worker process was killed from outside, perhaps for lack of memory. Run "
-                    "the same command again to resume; --jobs 1 needs less memory."
-                ) from None
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    news, stop = context.SimpleQueue(), context.Event()
+    with ProcessPoolExecutor(workers, context, _start_worker, (news, stop)) as pool:
+        waiting = {pool.submit(_work, *unit) for unit in todo}
+        try:
+            while waiting:
+                done, waiting = wait_for(waiting, timeout=0.2)
+                while not news.empty():
+                    show(*news.get())
+                for finished in done:
+                    finished.result()
+        except BrokenProcessPool:
+            raise MosaicError(
+                "A worker process was killed from outside, perhaps for lack of memory. Run the "
+                "same command again to resume; --jobs 1 needs less memory."
+            ) from None
+        except BaseException:
+            stop.set()  # the workers give up at their next report
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _work(experiment: Experiment, seed: int, folder: SeedFolder, news: Any) -> None:
-    run_seed(
-        experiment, seed, folder, lambda share: news.put((experiment.name, seed, share))
-    )
+_worker: dict[str, Any] = {}
+"""What a worker process got when it started: these cannot travel with each task."""
+
+
+def _start_worker(news: Any, stop: Any) -> None:
+    _worker.update(news=news, stop=stop)
+
+
+def _work(experiment: Experiment, seed: int, folder: SeedFolder) -> None:
+    def report(share: float) -> None:
+        if _worker["stop"].is_set():
+            raise MosaicError("stopped")
+        _worker["news"].put((experiment.name, seed, share))
+
+    run_seed(experiment, seed, folder, report)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from growth.strategies import Strategy
     from growth.strategies.base import Progress
 
-__all__ = ["run_seed"]
+__all__ = ["check_experiment", "make_stream", "run_seed"]
 
 
 def run_seed(
@@ -85,6 +85,17 @@ def run_seed(
     folder.write_provenance(time.monotonic() - started)
     folder.finish()
     progress(1.0)
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Refuse an experiment whose chip, technology or stream cannot be made.
+
+    Raises
+    ------
+    MosaicError
+    """
+    make_host(experiment)
+    make_stream(experiment, experiment.seeds[0])
 
 
 def make_stream(experiment: Experiment, seed: int) -> Stream:

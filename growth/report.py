@@ -28,6 +28,7 @@ __all__ = [
     "assumption_table",
     "comparison_table",
     "decision_table",
+    "endings",
     "life_table",
     "reprice",
     "reprice_table",
@@ -42,6 +43,7 @@ class Summary:
     Parameters
     ----------
     name, strategy : str
+    seeds : list of str
     metrics, cost, growth : list of list of dict
         Records of each seed; metrics and cost one for each task that was deployed.
     ended : list of (str or None)
@@ -50,6 +52,7 @@ class Summary:
 
     name: str
     strategy: str
+    seeds: list[str]
     metrics: list[list[dict[str, Any]]]
     cost: list[list[dict[str, Any]]]
     growth: list[list[dict[str, Any]]]
@@ -123,7 +126,13 @@ def summarise(run: RunFolder) -> Summary:
         if metrics[-1]:
             check_bound([row["accuracy"] for row in metrics[-1]])
     return Summary(
-        run.experiment.name, run.experiment.strategy, metrics, cost, growth, ended
+        run.experiment.name,
+        run.experiment.strategy,
+        [s.path.name for s in run.seeds],
+        metrics,
+        cost,
+        growth,
+        ended,
     )
 
 
@@ -144,8 +153,12 @@ def _joules(value: Estimate) -> str:
 
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """One column a run: accuracy, forgetting, size, energy, devices and writes."""
-    seeds = "/".join(sorted({str(len(s.metrics)) for s in summaries}))
-    table = _table(f"Mean ± half of the 95 % interval over {seeds} seeds")
+    counts = sorted({len(s.metrics) for s in summaries})
+    table = _table(
+        "One seed: no interval"
+        if counts == [1]
+        else f"Mean ± half of the 95 % interval, {'/'.join(map(str, counts))} seeds"
+    )
     table.add_column("on the chip, at the end")
     for summary in summaries:
         table.add_column(summary.strategy, justify="right")
@@ -166,12 +179,17 @@ def comparison_table(summaries: Sequence[Summary]) -> Table:
     row("hops per inference", lambda s: s.last("cost", "hops_per_inference").text(digits=0))
     row("devices in use", lambda s: s.devices.text(digits=0))
     row("device writes, whole life", lambda s: s.life_writes.text(digits=0))
-    if any(any(s.ended) for s in summaries):
-        table.add_row(
-            "ended early",
-            *("; ".join(sorted({e for e in s.ended if e})) for s in summaries),
-        )
     return table
+
+
+def endings(summaries: Sequence[Summary]) -> list[str]:
+    """Say which seeds ended before their stream did, and why."""
+    return [
+        f"{summary.name}, {seed}: {reason}"
+        for summary in summaries
+        for seed, reason in zip(summary.seeds, summary.ended, strict=True)
+        if reason
+    ]
 
 
 def accuracy_table(summary: Summary) -> Table:

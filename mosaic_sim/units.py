@@ -9,8 +9,8 @@ from mosaic_sim.errors import ConfigError
 __all__ = ["engineering", "to_si"]
 
 _PREFIX = {
-    "a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "µ": 1e-6, "m": 1e-3,
-    "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9,
+    "a": -18, "f": -15, "p": -12, "n": -9, "u": -6, "µ": -6, "m": -3, "": 0,
+    "k": 3, "M": 6, "G": 9,
 }  # fmt: skip
 _STEPS = {
     -18: "a", -15: "f", -12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G",
@@ -37,8 +37,8 @@ def to_si(value: float, unit: str, base: str) -> float:
             f"({', '.join(p for p in _PREFIX if p)}); write for example 'u{base}'."
         )
     # Divide by whole powers of ten: 4 / 1e6 is the float nearest to 4e-6, 4 * 1e-6 is not.
-    scale = _PREFIX[prefix]
-    return value / round(1 / scale) if scale < 1 else value * scale
+    power = _PREFIX[prefix]
+    return value / float(10**-power) if power < 0 else value * float(10**power)
 
 
 def engineering(value: float, unit: str, digits: int = 3) -> str:

@@ -34,6 +34,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+
 from growth import figures
 from growth.bridge import load_program, load_routing, make_host
 from growth.config import load_experiment
@@ -98,7 +99,9 @@ print(chip)
 print(f"{chip.tiles} tiles, {chip.neurons} neurons, fan-in of a tile {4 * chip.tile_lines}")
 print("devices built in:", chip.devices)
 statuses = [quantity.status for quantity in technology.quantities.values()]
-print(f"technology {technology.name}: {statuses.count('assumed')} of {len(statuses)} assumed")
+print(
+    f"technology {technology.name}: {statuses.count('assumed')} of {len(statuses)} assumed"
+)
 
 # %% [markdown]
 # The learner sees the chip as a list of offers: a tile, its free slots, what it costs to bring
@@ -136,17 +139,17 @@ window = learner.window(task)
 need = learner.need(learner.trial(task.classes), task, window)
 
 mixed = np.random.default_rng(SEED).permutation(task.train_labels)
-noise = learner.need(
-    learner.trial(task.classes), replace(task, train_labels=mixed), window
-)
+noise = learner.need(learner.trial(task.classes), replace(task, train_labels=mixed), window)
 for name, found in (("true labels", need), ("shuffled labels", noise)):
     values = torch.linalg.svdvals(found.matrix)
-    print(f"{name:16s} loss {found.loss:.3f}  z {found.z:5.1f}  first sigma {values[0]:.2f}")
+    print(
+        f"{name:16s} loss {found.loss:.3f}  z {found.z:5.1f}  first sigma {values[0]:.2f}"
+    )
 
 # %% [markdown]
 # The matrix has rank one here: while both outputs are silent, what pushes one pulls the other.
 # Its right singular vector says which pixels a new neuron would listen to first. Its sign is
-# free; below, positive pixels speak for the digit 1.
+# free; below, blue pixels speak for the digit 1 and red ones for the digit 0.
 
 # %%
 left_vectors, sigma, right_vectors = torch.linalg.svd(need.matrix, full_matrices=False)
@@ -226,8 +229,8 @@ last = learner.decisions[-1]
 print(f"stop: loss {last.evidence['loss']:.4f}, action {last.action!r}")
 
 # %% [markdown]
-# Two hidden neurons are enough to tell 0 from 1. These are their incoming weights, and what
-# each says to the two outputs.
+# A few hidden neurons are enough to tell 0 from 1. These are their incoming weights (blue
+# excites, red inhibits), and what each says to the two outputs.
 
 # %%
 weights = expert.into_hidden.detach().numpy()
@@ -238,7 +241,9 @@ fig, axes = plt.subplots(
 for k, ax in enumerate(axes[0]):
     limit = np.abs(weights).max()
     ax.imshow(weights[k].reshape(8, 8), cmap="RdBu", vmin=-limit, vmax=limit)
-    says = ", ".join(f"{d}: {v:+.2f}" for d, v in zip(expert.classes, votes[:, k], strict=True))
+    says = ", ".join(
+        f"{d}: {v:+.2f}" for d, v in zip(expert.classes, votes[:, k], strict=True)
+    )
     ax.set(title=f"hidden neuron {k}\n{says}", xticks=[], yticks=[])
 plt.show()
 
@@ -299,8 +304,8 @@ print(f"accuracy on task 0, quantised: {(predicted == labels)[ours].mean():.1%}"
 
 # %% [markdown]
 # One test image of each digit, on the chip without quantisation. Neurons are numbered in the
-# order in which they were born: two outputs, two hidden, ten gates. The gate stays quiet for
-# a digit of another task.
+# order in which they were born: outputs first, then hidden, then gate neurons. For a digit
+# that the expert has never seen its outputs still speak; its gate is what stays quiet.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(10, 3), sharey=True, layout="constrained")
@@ -332,9 +337,9 @@ for component, joules in report.by_component().items():
 print("resting on assumed values of:", ", ".join(name for name, _ in report.assumptions()))
 
 # %% [markdown]
-# Nearly all of it is reading cells in the low-conductance state: a spike that crosses a routing
-# tile reads every cell of its row, connected or not. On the map of energy the way of the
-# pixels stands out, with the one tile that reads them.
+# The largest row by far is the reading of router cells that connect nothing: a spike that
+# crosses a routing tile drives a whole row, and every cell in it conducts a little. On the map
+# the tile that computes stands out, and around it the routers that its neurons are wired to.
 
 # %%
 fig, ax = plt.subplots(figsize=(5, 5.2), layout="constrained")
@@ -350,12 +355,16 @@ plt.show()
 
 # %%
 names = ("naive", "grow", "joint")
-configurations = [load_experiment(f"split-digits-{name}", [f"seeds=[{SEED}]"]) for name in names]
+configurations = [
+    load_experiment(f"split-digits-{name}", [f"seeds=[{SEED}]"]) for name in names
+]
 folder = tempfile.TemporaryDirectory()
 runs = dict(zip(names, run_experiments(configurations, folder.name, jobs=1), strict=True))
 summaries = {name: summarise(run) for name, run in runs.items()}
 
-by_hand = [float((predicted == labels)[np.isin(labels, t.classes)].mean()) for t in stream.tasks]
+by_hand = [
+    float((predicted == labels)[np.isin(labels, t.classes)].mean()) for t in stream.tasks
+]
 print("task 0 by hand equals the run:", by_hand == summaries["grow"].matrix(0)[0].tolist())
 print()
 for name, summary in summaries.items():
@@ -371,8 +380,8 @@ for name, summary in summaries.items():
 
 # %% [markdown]
 # Row $i$, column $j$: accuracy on task $j$ after learning task $i$. The naive learner knows
-# only the last task. The growing one loses little, and what it loses is a mistake of the gate:
-# the experts are frozen, but a new one may claim images of an old task.
+# only the last task. The growing one loses little, and what it loses, the gate loses: old
+# experts are frozen, but a new one may claim an image of an old task.
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
@@ -381,23 +390,23 @@ for ax, name in zip(axes, ("naive", "grow"), strict=True):
 plt.show()
 
 # %% [markdown]
-# The last expert lies beside the first ones, because the pixels are already there: a tile next
-# to one that reads the inputs is one hop away. What was on the chip stays where it was.
+# New experts settle beside old ones, because the pixels are there already: a tile next to one
+# that reads them is one hop away. What was on the chip stays where it was.
 
 # %%
 grown = summaries["grow"].metrics[0]
 seed_folder = runs["grow"].seeds[0].path
-programs = {t: load_program(seed_folder / f"program-{t}.npz") for t in (0, len(grown) - 1)}
-fig, axes = plt.subplots(2, 1, figsize=(7.4, 13), layout="constrained")
-for ax, (number, program) in zip(axes, programs.items(), strict=True):
-    routing = load_routing(seed_folder / f"routing-{number}.npz")
-    owner = grown[number]["owner"]
-    titles = [f"expert {e}: digits {stream.tasks[e].classes}" for e in range(max(owner) + 1)]
-    plots.placement_map(program, routing, ax=ax, owner=owner, owner_names=titles)
-    ax.set_title(f"after task {number}")
+end = len(grown) - 1
+final = load_program(seed_folder / f"program-{end}.npz")
+routing = load_routing(seed_folder / f"routing-{end}.npz")
+owner = grown[end]["owner"]
+titles = [f"expert {e}: digits {stream.tasks[e].classes}" for e in range(max(owner) + 1)]
+fig, ax = plt.subplots(figsize=(7.4, 6.6), layout="constrained")
+plots.placement_map(final, routing, ax=ax, owner=owner, owner_names=titles)
+ax.set_title(f"the chip after task {end}")
 plt.show()
 
-first, final = programs.values()
+first = deployment.placement  # of task 0, above
 stayed = first.tile.size
 same = np.array_equal(first.tile, final.tile[:stayed]) and np.array_equal(
     first.slot, final.slot[:stayed]
@@ -405,19 +414,20 @@ same = np.array_equal(first.tile, final.tile[:stayed]) and np.array_equal(
 print(f"the {stayed} neurons of task 0 stayed where they were: {same}")
 
 # %% [markdown]
-# Every expert takes a tile, and writes only its own devices and the connections of new routes.
+# Each expert here takes one tile, and writes only its own devices and the connections of new
+# routes. The naive learner rewrites what it has.
 
 # %%
 fig, ax = plt.subplots(figsize=(6.8, 4.4), layout="constrained")
-grown_events = [
-    (d["task"], d["action"]) for d in summaries["grow"].growth[0] if d["action"] == "new expert"
-]
+happened = dict.fromkeys(
+    (d["task"], d["action"]) for d in summaries["grow"].growth[0] if d["action"] != "none"
+)
 figures.growth_over_time(
     [row["neurons"] for row in grown],
     [row["tiles"] for row in grown],
     ax=ax,
     writes=[row["writes"] for row in summaries["grow"].cost[0]],
-    events=grown_events,
+    events=happened,
 )
 plt.show()
 for name in ("naive", "grow"):

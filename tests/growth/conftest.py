@@ -1,8 +1,12 @@
 """Runs and data that several files look at; nothing here may be changed by a test."""
 
-import pytest
-from tiny import run, tiny
+from dataclasses import replace
 
+import pytest
+from tiny import quiet, run, tiny
+
+from growth.host import Unlimited
+from growth.strategies import Grow
 from growth.streams import digits, split
 
 
@@ -16,6 +20,16 @@ def data():
 def stream(data):
     """The five tasks of two digits."""
     return split(data, [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+
+
+@pytest.fixture(scope="session")
+def returned(stream):
+    """The growing learner without a chip, after two tasks and the first one again."""
+    learner = Grow(tiny("grow", "train.epochs=3"), stream, Unlimited(), 0)
+    first, second, *_ = stream.tasks
+    for number, task in enumerate((first, second, first)):
+        learner.learn(replace(task, number=number), quiet)
+    return learner
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ def test_presets_have_the_published_sizes(name, tiles, neurons):
 
 
 def test_unknown_preset_is_refused_with_the_nearest_name():
-    with pytest.raises(ConfigError, match="'routing-avare'.*Did you mean 'routing-aware'"):
+    with pytest.raises(ConfigError, match=r"'routing-avare'.*Did you mean 'routing-aware'"):
         chip_preset("routing-avare")
 
 
@@ -161,5 +161,5 @@ def test_a_size_that_is_no_positive_integer_is_refused_by_name(field, value):
 
 
 def test_router_too_narrow_for_the_outputs_of_a_tile_is_refused():
-    with pytest.raises(ConfigError, match="r1_lines is 3.* 4 neurons.*at least 4"):
+    with pytest.raises(ConfigError, match=r"r1_lines is 3.* 4 neurons.*at least 4"):
         Chip(1, 1, neurons_per_tile=4, tile_lines=1, r0_lines=1, r1_lines=3)

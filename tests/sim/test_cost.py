@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import build, builds, chain, drives, placed
+from strategies import FEW, build, builds, chain, drives, placed
 
 from mosaic_sim import (
     Chip,
@@ -197,6 +197,7 @@ def test_a_bill_adds_up(run, paid):
     assert 0 not in billed.values()
 
 
+@FEW
 @given(runs())
 def test_another_technology_changes_prices_and_no_count(run):
     built, recording = run
@@ -212,6 +213,7 @@ def test_another_technology_changes_prices_and_no_count(run):
     assert (one.hops, one.devices) == (two.hops, two.devices)
 
 
+@FEW
 @given(runs(), PRESETS)
 def test_stored_totals_are_priced_as_the_run_itself(run, paid):
     built, recording = run
@@ -228,6 +230,7 @@ def test_stored_totals_are_priced_as_the_run_itself(run, paid):
     assert stored.energy_per_inference == whole.energy_per_inference
 
 
+@FEW
 @given(runs(), st.integers(2, 9), PRESETS)
 def test_a_run_repeated_costs_as_many_times_as_much(run, times, paid):
     built, recording = run

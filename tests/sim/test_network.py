@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import chain, networks
+from strategies import FEW, chain, networks
 
 from mosaic_sim import MosaicError, Network, join
 
@@ -103,6 +103,7 @@ def test_scalars_hold_for_all():
     assert network.reset.tolist() == [2, 2, 2]
 
 
+@FEW
 @given(networks(), st.data())
 def test_reordered_renames_neurons_and_nothing_else(network, data):
     birth = data.draw(st.permutations(range(network.neurons)))
@@ -126,6 +127,7 @@ def test_reordered_needs_every_neuron_once(birth):
         chain(neurons=3).reordered(birth)
 
 
+@FEW
 @given(networks(inputs=2), networks(inputs=2), networks(inputs=2))
 def test_join_puts_networks_side_by_side(a, b, c):
     parts = [net for net in (a, b, c) if net.inputs == a.inputs]

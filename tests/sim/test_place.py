@@ -6,6 +6,7 @@ import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 from strategies import (
+    FEW,
     chain,
     hops_by_search,
     networks,
@@ -129,6 +130,7 @@ def test_all_kept_needs_no_tile_for_new_neurons(placer):
 
 
 @PLACER
+@FEW
 @given(networks())
 def test_the_same_arguments_give_the_same_placement(placer, network):
     chip = roomy(network)
@@ -311,10 +313,13 @@ def test_check_placement_refuses_more_sources_than_lines():
             with pytest.raises(CapacityError, match="Port 1 has 3 inputs; it has 2 lines"):
                 check_placement(network, chip, placed([0], [0], [0, 1, 1, 1]))
         else:
-            with pytest.raises(CapacityError, match="5 sources arrive at tile 0.* 4 lines"):
+            with pytest.raises(
+                CapacityError, match=r"5 sources arrive at tile 0.* 4 lines"
+            ):
                 check_placement(network, chip, placed([0], [0], port))
 
 
+@FEW
 @given(networks(), st.data())
 def test_arrivals_are_the_distinct_sources_that_each_tile_reads(network, data):
     chip = roomy(network)

@@ -70,7 +70,7 @@ def programs(draw):
 
 @pytest.fixture(scope="module")
 def demo():
-    """A busy program with neurons on four of six tiles, its routing and a run."""
+    """A busy program with neurons on five of six tiles, none full; its routing and a run."""
     rng = np.random.default_rng(7)
     network = Network.from_synapses(
         inputs=4,
@@ -79,8 +79,8 @@ def demo():
         target=[*np.tile(np.arange(6), 4), *range(6, 12)],
         weight=rng.uniform(0.3, 0.9, 30),
     )
-    tile = np.array([0, 0, 0, 1, 1, 1, 1, 4, 4, 4, 5, 5], np.int32)
-    slot = np.array([0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 0, 3], np.int32)
+    tile = np.array([0, 0, 0, 1, 1, 1, 3, 4, 4, 4, 5, 5], np.int32)
+    slot = np.array([0, 1, 2, 0, 1, 2, 0, 0, 1, 2, 0, 3], np.int32)
     placement = Placement(tile, slot, np.array([0, 0, 4, 9], np.int32))
     program, routing = on_chip(network, placement)
     recording = simulate(program, rng.random((3, 20, 4)) < 0.5, raster=True)
@@ -205,6 +205,12 @@ def test_each_neuron_is_a_slot_of_its_own_in_its_tile_and_colour(case, data):
     slots, tiles = boxes(ax, "_slots"), boxes(ax, "_tiles")
     colours = legend_colours(ax)
     faces = collection(ax, "_slots").get_facecolors()
+    # Slots are read like text: from the left, and row by row.
+    by_slot = sorted(range(neurons), key=lambda k: (program.tile[k], program.slot[k]))
+    read = sorted(
+        range(neurons), key=lambda k: (program.tile[k], *slots[k, [1, 0]].round(9))
+    )
+    assert by_slot == read
     for k, (left, top, right, bottom) in enumerate(slots):
         x0, y0, x1, y1 = tiles[program.tile[k]]
         assert x0 < left < right < x1
@@ -230,7 +236,7 @@ def test_tiles_lie_where_the_chip_has_them_and_say_how_full_they_are(demo):
     )
     texts = {t.get_text(): t.get_position() for t in ax.texts if "/" in t.get_text()}
     said = [t.get_text() for t in ax.texts if "/" in t.get_text()]
-    assert said == ["3/4", "4/4", "3/4", "2/4"]  # of tiles 0, 1, 4 and 5; 2 and 3 are free
+    assert said == ["3/4", "3/4", "1/4", "3/4", "2/4"]  # tile 2 is free
     x, y = texts["2/4"]
     assert left[5] < x < right[5]
     assert top[5] < y < bottom[5]
@@ -286,14 +292,14 @@ def test_what_is_too_small_to_read_is_left_out_and_tiles_are_filled_in_proportio
     program, routing, _ = demo
     ax = placement_map(program, routing, ax=axes(0.6, 0.6), owner=[0] * 7 + [1] * 5)
     assert not ax.texts
-    fill, tiles = boxes(ax, "_fill"), boxes(ax, "_tiles")[[0, 1, 4, 5]]
+    fill, tiles = boxes(ax, "_fill"), boxes(ax, "_tiles")[[0, 1, 3, 4, 5]]
     share = (fill[:, 3] - fill[:, 1]) / (tiles[:, 3] - tiles[:, 1])
-    np.testing.assert_allclose(share, [3 / 4, 1, 3 / 4, 1 / 2])
+    np.testing.assert_allclose(share, [3 / 4, 3 / 4, 1 / 4, 3 / 4, 1 / 2])
     np.testing.assert_allclose(fill[:, [0, 2, 3]], tiles[:, [0, 2, 3]])  # from below
     colours = legend_colours(ax)
     for face, name in zip(
         collection(ax, "_fill").get_facecolors(),
-        ["owner 0", "owner 0", "owner 1", "owner 1"],
+        ["owner 0"] * 3 + ["owner 1"] * 2,
         strict=True,
     ):
         assert same_color(face, colours[name])

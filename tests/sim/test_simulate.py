@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings, target
+from hypothesis import given, target
 from hypothesis import strategies as st
-from strategies import build, builds, chain, drives, networks, roomy
+from strategies import FEW, MANY, build, builds, chain, drives, networks, roomy
 
 from mosaic_sim import Device, MosaicError, Network, join, reference, simulate
 from mosaic_sim.network import RESETS
@@ -24,7 +24,7 @@ def always(network, steps, samples=1):
 # --- against the plain twin -----------------------------------------------------------
 
 
-@settings(max_examples=150)
+@MANY
 @given(builds(), st.data())
 def test_spikes_equal_the_reference(built, data):
     network, chip, placement, _, program = built
@@ -221,7 +221,7 @@ def test_every_sample_starts_from_rest():
         assert np.array_equal(alone.raster[0], together.raster[k])
 
 
-@settings(max_examples=25)
+@FEW
 @given(networks(), st.data())
 def test_renumbered_neurons_fire_as_before(network, data):
     birth = data.draw(st.permutations(range(network.neurons)))

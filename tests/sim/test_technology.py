@@ -1,11 +1,12 @@
 import math
 import re
 import tomllib
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import tomli_w
-from hypothesis import assume, example, given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import mosaic_sim
@@ -36,18 +37,13 @@ def written(folder, content):
 
 
 @given(
-    st.floats(-1e12, 1e12, allow_subnormal=False),
+    st.floats(-1e12, 1e12),
     st.sampled_from(sorted(PREFIXES)),
     st.sampled_from(["S", "J", "V", "s", ""]),
 )
 def test_a_prefix_is_its_power_of_ten_and_rounds_once(value, prefix, base):
-    assume(value == 0 or abs(value) > 1e-250)
-    expected = float(f"{value!r}e{PREFIXES[prefix]}") if "e" not in repr(value) else None
-    got = to_si(value, prefix + base, base)
-    if expected is None:
-        assert math.isclose(got, value * 10.0 ** PREFIXES[prefix], rel_tol=1e-15)
-    else:
-        assert math.isclose(got, expected, rel_tol=2.3e-16)
+    exact = Fraction(value) * Fraction(10) ** PREFIXES[prefix]
+    assert to_si(value, prefix + base, base) == float(exact)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +161,7 @@ def test_a_missing_quantity_is_named(tmp_path, name):
 
 def test_an_unknown_quantity_is_refused_with_the_nearest(tmp_path):
     content = good() | {"read_voltag": good()["read_voltage"]}
-    with pytest.raises(ConfigError, match="'read_voltag'. Did you mean 'read_voltage'"):
+    with pytest.raises(ConfigError, match=r"'read_voltag'\. Did you mean 'read_voltage'"):
         load_technology(written(tmp_path, content))
 
 
