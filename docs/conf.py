@@ -52,8 +52,10 @@ def write_technologies() -> None:
         lines += [f"### `{name}`", "", technology.about, ""]
         lines += ["| quantity | value | status | source |", "|---|---|---|---|"]
         for quantity_name, quantity in technology.quantities.items():
-            source = quantity.source.replace("|", r"\|").replace("^", r"\^")
-            lines.append(f"| `{quantity_name}` | {quantity} | {quantity.status} | {source} |")
+            source = quantity.source.replace("|", r"\|")
+            lines.append(
+                f"| `{quantity_name}` | {quantity} | {quantity.status} | {source} |"
+            )
         lines.append("")
     (GENERATED / "technologies.md").write_text("\n".join(lines), encoding="utf-8")
 
@@ -71,5 +73,6 @@ def write_notebooks() -> None:
 
 
 GENERATED.mkdir(exist_ok=True)
+(GENERATED / ".gitignore").write_text("*\n", encoding="utf-8")
 write_technologies()
 write_notebooks()

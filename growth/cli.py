@@ -186,13 +186,15 @@ def _chip_note(console: Console, path: Path) -> None:
     chip = make_chip(experiment.chip)
     technology = make_technology(experiment.technology)
     sized = (
-        " This preset is sized so that 64 pixels and a bias line reach every tile that reads them."
+        " This preset is sized so that 64 pixels and a bias line reach every tile that "
+        "reads them."
         if chip == chip_preset("demo")
         else ""
     )
     console.print(
         f"Chip: {chip.rows} x {chip.columns} tiles of {chip.neurons_per_tile} neurons; lines a "
-        f"side: {chip.tile_lines} into a tile, {chip.r0_lines} at R0, {chip.r1_lines} at R1.{sized}\n"
+        f"side: {chip.tile_lines} into a tile, {chip.r0_lines} at R0, {chip.r1_lines} at R1."
+        f"{sized}\n"
         f"Technology: {technology.name}. {len(technology.assumptions())} of its "
         f"{len(technology.quantities)} quantities are assumed and none is a verified figure of "
         "Mosaic; 'mosaic show RUN' lists them.",

@@ -10,6 +10,7 @@ The pipeline, each stage a function from values to a value::
 """
 
 from mosaic_sim.chip import CHIPS, Chip, chip_preset
+from mosaic_sim.compile import compile_program
 from mosaic_sim.cost import CostReport, price
 from mosaic_sim.device import Device
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, RoutingError
@@ -17,7 +18,6 @@ from mosaic_sim.network import Network, join
 from mosaic_sim.place import Placement, place
 from mosaic_sim.program import (
     Program,
-    compile_program,
     count_events,
     device_count,
     load_program,

@@ -128,8 +128,8 @@ print(f"each neuron there: {engineering(offers[0].neuron, 'J')} per inference")
 #
 # The learner looks at 128 samples of the task. *Need* is the gradient that neurons at rest
 # would get: a matrix $M$ with a row for each class and a column for each pixel. What counts is
-# whether the samples agree. The z-score compares $|\sum_b M_b|^2$ with what random signs of
-# the samples' contributions would give.
+# whether the samples agree. The z-score compares $|\sum_b M_b|^2$ with what it would be if the
+# signs of the samples' contributions were random, and if their labels were; the lower counts.
 #
 # Shuffled labels make a good control. The loss is the same, but nothing coherent remains.
 
@@ -196,7 +196,10 @@ print(choice)
 
 # %%
 expert = learner.look(task, window)
-print(learner.decisions[-1])
+decision = learner.decisions[-1]
+print(f"{decision.action}: expert {decision.expert} on tile {decision.tile}")
+for name, value in decision.evidence.items():
+    print(f"  {name:16s} {value}")
 
 # %% [markdown]
 # ## How: GradMax
@@ -220,7 +223,7 @@ for _ in range(grow.rounds):
     changed = float((expert(spikes) - before).detach().abs().max())
     decision = learner.decisions[-1]
     print(
-        f"{decision.neurons} neuron on tile {decision.tile}: loss "
+        f"tile {decision.tile}, neurons added: {decision.neurons}. Loss "
         f"{decision.evidence['loss']:.4f}, benefit {decision.evidence['benefit']:.4f}, price "
         f"{decision.evidence['price']:.4f}; outputs changed by {changed:g}"
     )

@@ -1,0 +1,425 @@
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, target
+from hypothesis import strategies as st
+from tiny import raster_of, tiny
+
+from growth.bridge import (
+    MosaicHost,
+    bill,
+    load_routing,
+    make_chip,
+    make_host,
+    make_technology,
+    network_of,
+    save_routing,
+)
+from growth.config import ChipConfig
+from growth.encode import regular_rate
+from growth.host import Unlimited
+from growth.model import SpikingNet
+from growth.strategies import STRATEGIES, Naive
+from mosaic_sim import (
+    CapacityError,
+    Chip,
+    Device,
+    Network,
+    compile_program,
+    place,
+    price,
+    route,
+    simulate,
+    technology_preset,
+)
+
+INPUTS, STEPS = 6, 7
+CHIP = Chip(2, 3, neurons_per_tile=10, tile_lines=16, r0_lines=16, r1_lines=16)
+TECHNOLOGY = technology_preset("rram-130nm")
+
+
+def new_host(chip=CHIP):
+    return MosaicHost(chip, TECHNOLOGY, Device(levels=8), 1e6)
+
+
+class Growing:
+    """A model with dyadic weights that grows on a host, one step after the other."""
+
+    def __init__(self, seed=0, host=None):
+        self.host, self.rng = host or new_host(), np.random.default_rng(seed)
+        self.model = SpikingNet(INPUTS, leak=0.5)
+
+    def weights(self, *shape):
+        # 16ths with a leak of 1/2: seven steps are exact in float32, in any order.
+        return torch.from_numpy(self.rng.integers(-8, 24, shape).astype(np.float32) / 16)
+
+    def open(self, classes, reserve, tile):
+        self.host.claim(len(self.model.experts), tile, reserve)
+        return self.model.add_expert(classes)
+
+    def widen(self, expert, count, tile):
+        self.host.claim(self.model.experts.index(expert), tile, count)
+        self.model.widen(expert, self.weights(count, INPUTS), self.weights(len(expert.classes), count))
+
+    def gates(self, expert, count):
+        self.model.add_gates(expert, self.weights(count, INPUTS), self.weights(count))
+
+    def interleaved(self):
+        """Two experts, each widened after the other was born."""
+        one, two = self.open([0, 1], 4, tile=4), self.open([2, 3, 4], 5, tile=0)
+        self.widen(two, 3, tile=0)
+        self.widen(one, 2, tile=4)
+        self.gates(two, 2)
+        self.widen(one, 2, tile=1)
+        self.widen(two, 2, tile=1)
+        self.gates(one, 2)
+        return one, two
+
+
+def drive(seed=0, samples=3):
+    return np.random.default_rng(seed).random((samples, STEPS, INPUTS)) < 0.6
+
+
+def image(program):
+    return dict(zip(program.device.tolist(), program.level.tolist(), strict=True))
+
+
+def links(deployment):
+    """Every line in use, its source by a name that does not depend on the bias line."""
+    network, routing = deployment.network, deployment.routing
+    names = [f"input {k}" for k in range(network.inputs)] + ["bias"] * network.bias
+    names += [f"neuron {k}" for k in range(network.neurons)]
+    used = zip(routing.source, routing.cell, routing.side, routing.line, strict=True)
+    return {(names[source], *map(int, where)) for source, *where in used}
+
+
+# --- the same spikes ---------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 9999))
+def test_the_chip_spikes_as_snntorch_does_spike_for_spike_on_dyadic_weights(seed):
+    growing = Growing(seed)
+    growing.interleaved()
+    spikes = drive(seed)
+    on_chip = growing.host.deploy(growing.model).raster(spikes)
+    expected = raster_of(growing.model, spikes)
+    target(float(expected.sum()))
+    assert (on_chip == expected).all()
+
+
+def test_the_busy_case_really_spikes_and_snntorch_itself_agrees(stream):
+    growing = Growing(1)
+    one, two = growing.interleaved()
+    spikes = drive(1, samples=20)
+    on_chip = growing.host.deploy(growing.model).raster(spikes)
+    learner = Naive(tiny("naive"), stream, Unlimited(), 0)
+    learner.model = growing.model
+    in_torch = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    assert (on_chip == in_torch).all()
+    for expert in (one, two):
+        for born in expert.births.values():
+            assert 0.05 < on_chip[..., born].mean() < 0.95
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_trained_networks_spike_alike_in_at_least_999_of_1000(name, runs, stream):
+    run = runs[name]
+    saved = torch.load(run.seed(0).path / "checkpoint.pt", weights_only=True)
+    learner = STRATEGIES[name](run.experiment, stream, Unlimited(), 0)
+    learner.load_state(saved["strategy"])
+    host = make_host(run.experiment)
+    host.load_state(saved["host"], learner.model)
+    spikes = regular_rate(stream.tasks[0].test_inputs, 8)
+    in_torch = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    on_chip = host.last.raster(spikes)
+    assert in_torch.sum() > 1000
+    assert (in_torch != on_chip).sum() <= in_torch.sum() / 1000
+    record = run.seed(0).lines("metrics")[-1]
+    assert record["spikes_differing"] <= record["spikes_snntorch"] / 1000
+    assert record["predictions_differing"] <= record["predictions"] / 1000
+
+
+def test_neurons_are_numbered_by_birth_whatever_expert_they_belong_to():
+    growing = Growing()
+    one, two = growing.interleaved()
+    network = network_of(growing.model)
+    assert network.neurons == growing.model.neurons
+    weight = {
+        (int(s), int(t)): float(w)
+        for s, t, w in zip(network.source, network.target, network.weight, strict=True)
+    }
+    first, bias = network.first_neuron, network.inputs
+    expected = {}
+    for expert in (one, two):
+        hidden, out, gate = (expert.births[kind] for kind in ("hidden", "out", "gate"))
+        for (post, pre), w in np.ndenumerate(expert.into_hidden.detach().numpy()):
+            expected[pre, hidden[post]] = w
+        for (post, pre), w in np.ndenumerate(expert.into_out.detach().numpy()):
+            expected[first + hidden[pre], out[post]] = w
+        for (post, pre), w in np.ndenumerate(expert.gate_weight.numpy()):
+            expected[pre, gate[post]] = w
+        for post, w in enumerate(expert.gate_bias.numpy()):
+            expected[bias, gate[post]] = w
+    assert weight == {key: w for key, w in expected.items() if w}
+
+
+# --- growth leaves alone what is there ---------------------------------------------------
+
+
+def test_what_is_on_the_chip_stays_where_it_is_when_the_network_grows():
+    growing = Growing()
+    one = growing.open([0, 1], 4, tile=4)
+    growing.widen(one, 4, tile=4)
+    growing.gates(one, 2)
+    one.freeze()
+    before = growing.host.deploy(growing.model)
+    two = growing.open([2, 3, 4], 5, tile=1)
+    growing.widen(two, 3, tile=1)
+    growing.gates(two, 2)
+    after = growing.host.deploy(growing.model)
+    growing.widen(two, 2, tile=1)
+    last = growing.host.deploy(growing.model)
+    for old, new in ((before, after), (after, last), (before, last)):
+        n = old.network.neurons
+        assert n < new.network.neurons
+        for name in ("tile", "slot", "port"):
+            kept = getattr(old.placement, name)
+            assert np.array_equal(getattr(new.placement, name)[: kept.size], kept)
+        assert links(old) < links(new)
+    # Devices of the frozen expert: numbers and levels; of the one that grew: numbers.
+    assert image(before.program).items() < image(after.program).items()
+    assert image(before.program).items() < image(last.program).items()
+    assert image(after.program).keys() < image(last.program).keys()
+    # And its spikes, levels and all.
+    spikes = drive()
+    counts = [d.neuron_counts(d.run(spikes))[:, : before.network.neurons] for d in (before, last)]
+    assert counts[0].any()
+    assert np.array_equal(*counts)
+
+
+def test_a_bias_line_that_comes_later_moves_no_line():
+    growing = Growing()
+    one = growing.open([0, 1], 6, tile=4)
+    growing.widen(one, 3, tile=4)
+    before = growing.host.deploy(growing.model)
+    assert not before.network.bias
+    growing.gates(one, 2)
+    after = growing.host.deploy(growing.model)
+    assert after.network.bias
+    assert links(before) < links(after)
+    assert np.array_equal(after.placement.tile[:5], before.placement.tile)
+
+
+def test_writes_are_the_devices_whose_level_changed():
+    growing = Growing()
+    images = [{}]
+    for step in (
+        lambda: growing.interleaved(), lambda: growing.widen(growing.model.experts[0], 1, 4),
+        lambda: None,
+    ):  # fmt: skip
+        step()
+        deployed = growing.host.deploy(growing.model)
+        images.append(image(deployed.program))
+        old, new = images[-2:]
+        changed = sum(old.get(d, 0) != new.get(d, 0) for d in old.keys() | new.keys())
+        assert deployed.writes == changed
+    assert deployed.writes == 0  # nothing new, nothing written
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(1, 3)), max_size=8),
+    st.booleans(),
+)
+def test_experts_sit_on_the_tiles_that_they_claimed(story, deploy_in_between):
+    growing = Growing(host=new_host(Chip(2, 3, 30, 32, 32, 32)))
+    for number in range(3):
+        growing.open([2 * number, 2 * number + 1], 4, tile=2 * number)
+        growing.widen(growing.model.experts[number], 1, tile=2 * number)
+        growing.gates(growing.model.experts[number], 2)
+    if deploy_in_between:
+        growing.host.deploy(growing.model)
+    for number, tile, count in story:
+        growing.widen(growing.model.experts[number], count, tile)
+    tile = growing.host.deploy(growing.model).placement.tile
+    for number, expert in enumerate(growing.model.experts):
+        mine = [n for born in expert.births.values() for n in born]
+        claimed = Counter({2 * number: 5})
+        for who, where, count in story:
+            claimed[where] += count * (who == number)
+        assert Counter(tile[mine].tolist()) == +claimed
+        assert set(tile[expert.births["out"] + expert.births["gate"]]) == {2 * number}
+
+
+def test_a_network_that_does_not_fit_is_refused():
+    growing = Growing(host=new_host(Chip(1, 1, 4, 4, 4, 4)))
+    one = growing.model.add_expert([0, 1])
+    growing.model.widen(one, growing.weights(3, INPUTS), growing.weights(2, 3))
+    with pytest.raises(CapacityError, match="5 neurons do not fit on 1 x 1 tiles of 4: 1 too many"):
+        growing.host.deploy(growing.model)
+
+
+# --- room and prices ---------------------------------------------------------------------
+
+
+def offered(host, rates, expert=None):
+    return {offer.tile: offer for offer in host.offers(np.asarray(rates, float), expert)}
+
+
+def test_claims_reduce_the_room_and_a_new_expert_gets_an_empty_tile():
+    host = new_host()
+    assert {t: o.room for t, o in offered(host, np.ones(6)).items()} == dict.fromkeys(range(6), 10)
+    host.claim(0, 2, 7)
+    assert 2 not in offered(host, np.ones(6))
+    own = offered(host, np.ones(6), expert=0)
+    assert {t: o.room for t, o in own.items()} == {2: 3}
+    host.claim(0, 2, 3)
+    others = offered(host, np.ones(6), expert=0)  # its own is full
+    assert sorted(others) == [0, 1, 3, 4, 5]
+    host.claim(0, 5, 1)
+    assert {t: o.room for t, o in offered(host, np.ones(6), expert=0).items()} == {5: 9}
+    assert sorted(offered(host, np.ones(6))) == [0, 1, 3, 4]
+    for tile in (0, 1, 3, 4):
+        host.claim(1 + tile, tile, 10)
+    assert offered(host, np.ones(6)) == {}
+
+
+def test_bringing_inputs_to_ones_own_tile_is_free_and_elsewhere_it_costs():
+    host = new_host()
+    assert all(offer.bring > 0 for offer in offered(host, np.ones(6)).values())
+    host.claim(0, 1, 3)
+    assert offered(host, np.ones(6), expert=0)[1].bring == 0
+    assert all(offer.bring > 0 for offer in offered(host, np.ones(6)).values())
+    assert all(offer.bring == 0 for offer in offered(host, np.zeros(6)).values())
+
+
+@pytest.mark.parametrize("tile", range(6))
+def test_the_price_of_bringing_an_input_is_what_the_simulator_bills(tile):
+    """One silent neuron on the tile; one spike of the input that it reads."""
+    network = Network.from_synapses(inputs=1, neurons=1, source=[0], target=[0], weight=[0.5])
+    placement = place(network, CHIP, within=[tile])
+    program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
+    report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    entering = TECHNOLOGY["line_energy"].value
+    expected = report.by_component()["routing"] - entering
+    assert offered(new_host(), [1.0])[tile].bring == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("source", range(INPUTS))
+def test_inputs_come_from_their_port_or_from_the_nearest_tile_that_reads_them(source):
+    growing = Growing()
+    one = growing.open([0, 1], 4, tile=4)
+    growing.widen(one, 3, tile=4)
+    growing.gates(one, 2)
+    host, rates = growing.host, np.eye(INPUTS)[source]
+    before = offered(host, rates)
+    placement = host.deploy(growing.model).placement
+    after = offered(host, rates)
+    port = tuple(CHIP.port_sites[placement.port[source]].tolist())
+    one_hop = min(offer.bring for offer in before.values()) / min(
+        CHIP.hops(port, CHIP.tile_position(t)) for t in before
+    )
+    assert sorted(before) == sorted(after) == [0, 1, 2, 3, 5]
+    for tile in before:
+        here = CHIP.tile_position(tile)
+        far, near = CHIP.hops(port, here), CHIP.hops(CHIP.tile_position(4), here)
+        assert before[tile].bring == pytest.approx(far * one_hop)
+        assert after[tile].bring == pytest.approx(min(far, near) * one_hop)
+
+
+def test_the_price_of_a_neuron_is_its_reading_and_its_share_of_the_writing():
+    t = {name: TECHNOLOGY[name].value for name in TECHNOLOGY.quantities}
+    half = (t["synapse_highest"] - t["synapse_lowest"]) / 2
+    rates = np.array([3.0, 0.0, 5.0])
+    host = new_host()
+    offer = offered(host, rates)[0]
+    reading = 8 * t["read_voltage"] ** 2 * t["read_pulse"] * half
+    assert offer.neuron == pytest.approx(reading + 3 * t["write_energy"] / 1e6)
+    host.inferences = 1e3
+    assert offered(host, rates)[0].neuron == pytest.approx(reading + 3 * t["write_energy"] / 1e3)
+
+
+# --- what is stored ----------------------------------------------------------------------
+
+
+def test_after_a_restart_the_host_goes_on_to_the_identical_program():
+    growing = Growing()
+    growing.interleaved()
+    growing.host.deploy(growing.model)
+    file = io.BytesIO()
+    torch.save(growing.host.state(), file)
+    file.seek(0)
+    again = new_host()
+    again.load_state(torch.load(file, weights_only=True), growing.model)
+    for a, b in zip(again.last.program, growing.host.last.program, strict=True):
+        assert np.array_equal(a, b)
+    for expert in (None, 0, 1):
+        assert again.offers(np.ones(6), expert) == growing.host.offers(np.ones(6), expert)
+    for tile in (1, 1, 5):
+        growing.widen(growing.model.experts[0], 1, tile)
+        again.claim(0, tile, 1)
+    one, two = growing.host.deploy(growing.model), again.deploy(growing.model)
+    assert one.writes == two.writes > 0
+    for a, b in zip(two.program, one.program, strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_an_empty_host_has_a_state_too():
+    again = new_host()
+    again.load_state(new_host().state(), SpikingNet(INPUTS, 0.5))
+    assert again.last is None
+    assert len(again.offers(np.ones(6), None)) == 6
+
+
+def test_a_routing_comes_back_from_its_file(tmp_path):
+    growing = Growing()
+    growing.interleaved()
+    routing = growing.host.deploy(growing.model).routing
+    save_routing(routing, tmp_path / "routing.npz")
+    again = load_routing(tmp_path / "routing.npz")
+    for name in ("offsets", "cell", "side", "line", "entry_line"):
+        assert np.array_equal(getattr(again, name), getattr(routing, name))
+
+
+def test_the_bill_adds_up():
+    growing = Growing()
+    growing.interleaved()
+    deployed = growing.host.deploy(growing.model)
+    report = price(deployed.program, deployed.run(drive(samples=5)), TECHNOLOGY)
+    found = bill(report, deployed.writes)
+    total = sum(row["count"] * row["unit_price"] for row in found["rows"]) / 5
+    assert found["energy_per_inference"] == pytest.approx(total)
+    assert sum(found["by_component"].values()) == pytest.approx(total)
+    hops = {row["event"]: row["count"] for row in found["rows"]}["hop"]
+    assert found["hops_per_inference"] == hops / 5
+    assert sum(found["devices"].values()) == deployed.program.device.size
+    assert found["write_energy"] == pytest.approx(deployed.writes * TECHNOLOGY["write_energy"].value)
+    assert found["technology"] == "rram-130nm"
+    assert set(found["assumed"]) <= set(TECHNOLOGY.assumptions())
+
+
+def test_free_tiles_are_those_without_a_neuron():
+    growing = Growing()
+    growing.interleaved()  # on tiles 0, 1 and 4
+    assert growing.host.deploy(growing.model).free_tiles == 3
+
+
+def test_a_chip_is_its_preset_with_what_is_set():
+    chip = make_chip(ChipConfig(preset="shd", rows=2, tile_lines=40))
+    assert (chip.rows, chip.columns, chip.neurons_per_tile, chip.tile_lines) == (2, 8, 32, 40)
+
+
+def test_a_technology_has_a_name_or_a_file(tmp_path):
+    import mosaic_sim
+
+    assert make_technology("rram-22nm").name == "rram-22nm"
+    preset = f"{mosaic_sim.__path__[0]}/technologies/rram-22nm.toml"
+    file = tmp_path / "mine.toml"
+    with open(preset) as text:  # noqa: PTH123
+        file.write_text(text.read().replace("value = 0.2", "value = 0.4"))
+    mine = make_technology(str(file))
+    assert (mine.name, mine["read_voltage"].value) == ("mine", 0.4)
