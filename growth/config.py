@@ -69,12 +69,16 @@ class TrainConfig(_Section):
 
 
 class GateConfig(_Section):
-    """The mixture-of-experts gate."""
+    """The mixture-of-experts gate.
+
+    "Nobody" stands at novelty `nobody`, in standard deviations of an expert's own inputs;
+    inputs are new when its mean share in explaining them exceeds `novelty_above`.
+    """
 
     prototypes: int = Field(default=10, ge=1)
     gain: float = Field(default=0.5, gt=0)
-    nobody: float = Field(default=3.0, gt=0)
-    novelty_above: float = Field(default=1.0, ge=0)
+    nobody: float = Field(default=1.0, gt=0)
+    novelty_above: float = Field(default=0.5, ge=0, lt=1)
 
 
 class GrowConfig(_Section):

@@ -75,8 +75,6 @@ class Grow(Strategy):
 
     def look(self, task: Task, window: NDArray[np.int64]) -> Expert | None:
         """Decide what to do about a task; return the expert to train, if any."""
-        known = {label for expert in self.experts for label in expert.classes}
-        strangers = sorted(set(task.classes) - known)
         inputs = task.train_inputs[window]
         novelty = self.gate.novelty(inputs)
         nobody = self.gate.responsibilities(inputs, self.experiment.gate.nobody)[:, 0]
@@ -87,19 +85,20 @@ class Grow(Strategy):
             and set(task.classes) <= set(self.experts[nearest].classes)
             else None
         )
-        # Labels that the nearest expert has no output for are new, however alike the inputs.
-        new = float("inf") if candidate is None else float(novelty.min(1).mean())
+        share = float(nobody.mean())
+        # An expert without an output for a label cannot serve it, however alike the inputs.
+        by_labels = candidate is None and share <= self.experiment.gate.novelty_above
         trial = candidate or self.trial(task.classes)
         need = self.need(trial, task, window)
         action = decide(
-            need.z, new,
+            need.z, 1.0 if by_labels else share,
             need_above=self.experiment.grow.need_above,
             novelty_above=self.experiment.gate.novelty_above,
         )  # fmt: skip
         evidence = _evidence(need) | {
             "novelty": float(novelty.min(1).mean()) if self.experts else None,
-            "nobody": float(nobody.mean()),
-            "new_labels": strangers,
+            "nobody": share,
+            "decided_by": "labels" if by_labels else "inputs",
         }
         if action == "new expert":
             return self.open(task, evidence, need)
