@@ -73,6 +73,5 @@ def write_notebooks() -> None:
 
 
 GENERATED.mkdir(exist_ok=True)
-(GENERATED / ".gitignore").write_text("*\n", encoding="utf-8")
 write_technologies()
 write_notebooks()

@@ -179,12 +179,12 @@ def _endings(console: Console, summaries: list[Summary]) -> None:
 
 def _chip_note(console: Console, path: Path) -> None:
     """Say on what the energies rest."""
-    from growth.bridge import chip_preset, make_chip, make_technology
+    from growth.bridge import chip_preset, make_chip
+    from growth.report import technology_of
     from growth.runs import open_run
 
-    experiment = open_run(path).experiment
-    chip = make_chip(experiment.chip)
-    technology = make_technology(experiment.technology)
+    folder = open_run(path)
+    chip, technology = make_chip(folder.experiment.chip), technology_of(folder)
     sized = (
         " This preset is sized so that 64 pixels and a bias line reach every tile that "
         "reads them."

@@ -61,9 +61,10 @@ def run_experiments(
     MosaicError
         If a configuration names something that does not exist; before anything is written.
     """
-    for experiment in experiments:
-        check_experiment(experiment)
-    folders = [RunFolder.create(root, experiment) for experiment in experiments]
+    folders = [
+        RunFolder.create(root, experiment, check_experiment(experiment).text)
+        for experiment in experiments
+    ]
     todo = [
         (folder.experiment, seed, folder.seed(seed))
         for folder in folders

@@ -20,7 +20,7 @@ from mosaic_sim.files import write_whole
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from growth.bridge import Deployment, Recording
+    from growth.bridge import Deployment, Recording, Technology
     from growth.config import Experiment
     from growth.model import Expert
     from growth.runs import SeedFolder
@@ -87,15 +87,19 @@ def run_seed(
     progress(1.0)
 
 
-def check_experiment(experiment: Experiment) -> None:
+def check_experiment(experiment: Experiment) -> Technology:
     """Refuse an experiment whose chip, technology or stream cannot be made.
+
+    Returns
+    -------
+    Technology
 
     Raises
     ------
     MosaicError
     """
-    make_host(experiment)
     make_stream(experiment, experiment.seeds[0])
+    return make_host(experiment).technology
 
 
 def make_stream(experiment: Experiment, seed: int) -> Stream:
@@ -227,9 +231,8 @@ def resume(folder: SeedFolder, strategy: Strategy, host: MosaicHost) -> tuple[in
         state = torch.load(path, weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise MosaicError(
-            f"{str(path)!r} is damaged ({error}); delete {str(folder.path)!r} to start this seed "
-            "again."
-        ) from None
+            f"{str(path)!r} is damaged; delete {str(folder.path)!r} to start this seed again."
+        ) from error
     strategy.load_state(state["strategy"])
     host.load_state(state["host"], strategy.model)
     done = state["task"] + 1

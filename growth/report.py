@@ -331,5 +331,6 @@ def reprice_table(
 
 
 def technology_of(run: RunFolder) -> Technology:
-    """Return the technology that a run was priced with."""
-    return make_technology(run.experiment.technology)
+    """Return the technology that a run was priced with, from the copy in its folder."""
+    copies = list((run.path / "technology").glob("*.toml"))
+    return make_technology(str(copies[0]) if copies else run.experiment.technology)

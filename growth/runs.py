@@ -4,6 +4,7 @@
 
     runs/split-digits-grow-1f3a9c22/
       config.toml                 every default spelled out
+      technology/rram-130nm.toml  the prices, as they were
       seed-0/
         metrics.jsonl             accuracies after each task
         growth.jsonl              decisions with their evidence
@@ -98,12 +99,31 @@ class RunFolder:
     experiment: Experiment
 
     @classmethod
-    def create(cls, root: Path | str, experiment: Experiment) -> RunFolder:
-        """Make, or find again, the folder of an experiment below `root`."""
+    def create(
+        cls, root: Path | str, experiment: Experiment, technology: str = ""
+    ) -> RunFolder:
+        """Make, or find again, the folder of an experiment below `root`.
+
+        `technology` is the text of its technology file, kept in the folder.
+
+        Raises
+        ------
+        MosaicError
+            If the folder cannot be written to, or holds results under another text.
+        """
         path = Path(root) / f"{experiment.name}-{experiment.fingerprint()}"
         try:
             path.mkdir(parents=True, exist_ok=True)
             write_whole(path / "config.toml", experiment.to_toml())
+            if technology:
+                copy = path / "technology" / f"{Path(experiment.technology).stem}.toml"
+                if copy.exists() and copy.read_text(encoding="utf-8") != technology:
+                    raise MosaicError(
+                        f"{str(path)!r} holds results under an older {copy.name}; delete the "
+                        "folder, or give the changed technology a name of its own."
+                    )
+                copy.parent.mkdir(exist_ok=True)
+                write_whole(copy, technology)
         except OSError as error:
             raise MosaicError(
                 f"Cannot write to {str(path)!r} ({error.strerror}); give a folder for runs "

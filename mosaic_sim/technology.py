@@ -74,6 +74,8 @@ class Quantity:
 class Technology:
     """A complete set of quantities: one for each name in `QUANTITIES`.
 
+    `text` is the file that it was read from, to be kept beside results.
+
     Examples
     --------
     >>> technology_preset("rram-130nm")["read_voltage"].unit
@@ -83,6 +85,7 @@ class Technology:
     name: str
     about: str
     quantities: Mapping[str, Quantity]
+    text: str = ""
 
     def __getitem__(self, name: str) -> Quantity:
         """Return one quantity by name."""
@@ -163,7 +166,7 @@ def load_technology(path: Path | str) -> Technology:
                 f"{path.name}: {low} is {quantities[low]}; it must be below {high}, "
                 f"{quantities[high]}."
             )
-    return Technology(path.stem, about, quantities)
+    return Technology(path.stem, about, quantities, text)
 
 
 def _quantity(where: str, name: str, table: object, base: str) -> Quantity:

@@ -191,8 +191,9 @@ choice = choose(
 print(choice)
 
 # %% [markdown]
-# `look` does all of the above at once and opens an expert there. Every decision is kept with
-# its evidence. Nobody knows these labels yet, so their novelty is not in question.
+# `look` does all of the above at once and opens an expert there. The gate's virtual expert
+# *nobody* says whether the inputs are new: there is no other expert yet, so its share in
+# explaining them is 1. Every decision is kept with its evidence.
 
 # %%
 expert = learner.look(task, window)

@@ -155,8 +155,9 @@ def test_a_finished_run_is_not_run_again(runs):
 def test_a_damaged_checkpoint_is_refused_with_what_to_do(micro, tmp_path):
     folder = RunFolder.create(tmp_path, micro.experiment)
     (folder.seed(0).path / "checkpoint.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(MosaicError, match="is damaged .* delete .*seed-0' to start this seed"):
+    with pytest.raises(MosaicError, match="damaged; delete .*seed-0' to start this") as refused:
         run_seed(micro.experiment, 0, folder.seed(0), quiet)
+    assert "\n" not in str(refused.value)
 
 
 # --- what is recorded --------------------------------------------------------------------
