@@ -19,6 +19,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 from matplotlib.transforms import (
+from mosaic_sim.errors import MosaicError
     BboxTransformTo,
     ScaledTranslation,
     blended_transform_factory,
@@ -70,7 +71,7 @@ def accuracy_matrix(R: ArrayLike, *, ax: Axes, title: str | None = None) -> Axes
 
     Raises
     ------
-    ValueError
+    MosaicError
         If `R` is not a matrix of numbers from 0 to 1.
 
     Examples
@@ -82,7 +83,7 @@ def accuracy_matrix(R: ArrayLike, *, ax: Axes, title: str | None = None) -> Axes
     """
     matrix = np.asarray(R, np.float64)
     if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"R has shape {matrix.shape}; it needs (learnt, tasks).")
+        raise MosaicError(f"R has shape {matrix.shape}; it needs (learnt, tasks).")
     _from_0_to_1("R", matrix)
     learnt, tasks = matrix.shape
     to_come = np.triu(np.ones(matrix.shape, bool), 1) if learnt == tasks else matrix < 0
@@ -150,11 +151,11 @@ def accuracy_over_tasks(
 
     Raises
     ------
-    ValueError
+    MosaicError
         If `curves` is empty, a mean is not from 0 to 1, or the arrays differ in length.
     """
     if not curves:
-        raise ValueError("curves is empty; it needs at least one learner to draw.")
+        raise MosaicError("curves is empty; it needs at least one learner to draw.")
     longest, ends = 0, {}
     for k, (name, triple) in enumerate(curves.items()):
         mean, low, high = (
@@ -162,7 +163,7 @@ def accuracy_over_tasks(
             for part in triple
         )
         if not mean.size or any(part.size not in (0, mean.size) for part in (low, high)):
-            raise ValueError(
+            raise MosaicError(
                 f"curves[{name!r}] has {mean.size}, {low.size} and {high.size} entries; "
                 "mean, low and high need one for each task."
             )
@@ -227,7 +228,7 @@ def growth_over_time(
 
     Raises
     ------
-    ValueError
+    MosaicError
         If the arrays are not of one length, or an event is at a task that there is not.
     """
     sizes = {"neurons": np.asarray(neurons), "tiles": np.asarray(tiles)}
@@ -236,7 +237,7 @@ def growth_over_time(
     tasks = sizes["neurons"].size
     for name, values in sizes.items():
         if values.shape != (tasks,) or not tasks:
-            raise ValueError(
+            raise MosaicError(
                 f"{name} has shape {values.shape}; it needs one entry for each task, as "
                 f"neurons: ({max(tasks, 1)},)."
             )
@@ -301,14 +302,14 @@ def save(fig: Figure, path: Path | str, table: Mapping[str, Sequence[object]]) -
 
     Raises
     ------
-    ValueError
+    MosaicError
         If the columns differ in length.
     OSError
         If the folder does not exist or is not writable.
     """
     lengths = {name: len(column) for name, column in table.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"table has columns of different lengths: {lengths}.")
+        raise MosaicError(f"table has columns of different lengths: {lengths}.")
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(table)
@@ -333,7 +334,7 @@ def save(fig: Figure, path: Path | str, table: Mapping[str, Sequence[object]]) -
 def _from_0_to_1(name: str, values: NDArray[np.float64]) -> None:
     outside = (values < 0) | (values > 1)
     if outside.any():
-        raise ValueError(
+        raise MosaicError(
             f"{name} has {values[outside][0]:g}; it needs accuracies from 0 to 1 (they are "
             "drawn in percent)."
         )
@@ -400,7 +401,7 @@ def _draw_events(
     before: dict[int, int] = {}
     for task, kind in events:
         if not 0 <= task < neurons.size:
-            raise ValueError(
+            raise MosaicError(
                 f"events has {kind!r} at task {task}; it needs a task from 0 to "
                 f"{neurons.size - 1}."
             )

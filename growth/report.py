@@ -297,13 +297,13 @@ def _reprice_one(seed: SeedFolder, task: int, technology: Technology) -> CostRep
     program = load_program(seed.path / f"program-{task}.npz")
     path = seed.path / f"run-{task}.npz"
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
             spikes, samples, steps = (
                 file["spikes"],
                 int(file["samples"]),
                 int(file["steps"]),
             )
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # numpy, zipfile and zlib each have their own for damage
         raise MosaicError(f"{str(path)!r} is not a readable run: {error}") from None
     return price(program, spikes, technology, samples=samples, steps=steps)
 

@@ -44,4 +44,7 @@ def squeezed(tmp_path_factory):
     """The growing learner on a chip with room for one expert, the naive one on too small a one."""
     root = tmp_path_factory.mktemp("squeezed")
     one = ("chip.rows=1", "chip.columns=1")
-    return {"grow": run(tiny("grow", *one), root), "naive": run(tiny("naive", *one, "hidden=30"), root)}
+    return {
+        "grow": run(tiny("grow", *one), root),
+        "naive": run(tiny("naive", *one, "hidden=30"), root),
+    }

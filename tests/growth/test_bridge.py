@@ -62,7 +62,9 @@ class Growing:
 
     def widen(self, expert, count, tile):
         self.host.claim(self.model.experts.index(expert), tile, count)
-        self.model.widen(expert, self.weights(count, INPUTS), self.weights(len(expert.classes), count))
+        self.model.widen(
+            expert, self.weights(count, INPUTS), self.weights(len(expert.classes), count)
+        )
 
     def gates(self, expert, count):
         self.model.add_gates(expert, self.weights(count, INPUTS), self.weights(count))
@@ -118,7 +120,9 @@ def test_the_busy_case_really_spikes_and_snntorch_itself_agrees(stream):
     on_chip = growing.host.deploy(growing.model).raster(spikes)
     learner = Naive(tiny("naive"), stream, Unlimited(), 0)
     learner.model = growing.model
-    in_torch = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    in_torch = learner.raster(
+        torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
+    )
     assert (on_chip == in_torch).all()
     for expert in (one, two):
         for born in expert.births.values():
@@ -134,7 +138,9 @@ def test_trained_networks_spike_alike_in_at_least_999_of_1000(name, runs, stream
     host = make_host(run.experiment)
     host.load_state(saved["host"], learner.model)
     spikes = regular_rate(stream.tasks[0].test_inputs, 8)
-    in_torch = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    in_torch = learner.raster(
+        torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
+    )
     on_chip = host.last.raster(spikes)
     assert in_torch.sum() > 1000
     assert (in_torch != on_chip).sum() <= in_torch.sum() / 1000
@@ -197,7 +203,9 @@ def test_what_is_on_the_chip_stays_where_it_is_when_the_network_grows():
     assert image(after.program).keys() < image(last.program).keys()
     # And its spikes, levels and all.
     spikes = drive()
-    counts = [d.neuron_counts(d.run(spikes))[:, : before.network.neurons] for d in (before, last)]
+    counts = [
+        d.neuron_counts(d.run(spikes))[:, : before.network.neurons] for d in (before, last)
+    ]
     assert counts[0].any()
     assert np.array_equal(*counts)
 
@@ -233,7 +241,9 @@ def test_writes_are_the_devices_whose_level_changed():
 
 @settings(max_examples=30)
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(1, 3)), max_size=8),
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(1, 3)), max_size=8
+    ),
     st.booleans(),
 )
 def test_experts_sit_on_the_tiles_that_they_claimed(story, deploy_in_between):
@@ -260,7 +270,9 @@ def test_a_network_that_does_not_fit_is_refused():
     growing = Growing(host=new_host(Chip(1, 1, 4, 4, 4, 4)))
     one = growing.model.add_expert([0, 1])
     growing.model.widen(one, growing.weights(3, INPUTS), growing.weights(2, 3))
-    with pytest.raises(CapacityError, match="5 neurons do not fit on 1 x 1 tiles of 4: 1 too many"):
+    with pytest.raises(
+        CapacityError, match="5 neurons do not fit on 1 x 1 tiles of 4: 1 too many"
+    ):
         growing.host.deploy(growing.model)
 
 
@@ -273,7 +285,9 @@ def offered(host, rates, expert=None):
 
 def test_claims_reduce_the_room_and_a_new_expert_gets_an_empty_tile():
     host = new_host()
-    assert {t: o.room for t, o in offered(host, np.ones(6)).items()} == dict.fromkeys(range(6), 10)
+    assert {t: o.room for t, o in offered(host, np.ones(6)).items()} == dict.fromkeys(
+        range(6), 10
+    )
     host.claim(0, 2, 7)
     assert 2 not in offered(host, np.ones(6))
     own = offered(host, np.ones(6), expert=0)
@@ -301,7 +315,9 @@ def test_bringing_inputs_to_ones_own_tile_is_free_and_elsewhere_it_costs():
 @pytest.mark.parametrize("tile", range(6))
 def test_the_price_of_bringing_an_input_is_what_the_simulator_bills(tile):
     """One silent neuron on the tile; one spike of the input that it reads."""
-    network = Network.from_synapses(inputs=1, neurons=1, source=[0], target=[0], weight=[0.5])
+    network = Network.from_synapses(
+        inputs=1, neurons=1, source=[0], target=[0], weight=[0.5]
+    )
     placement = place(network, CHIP, within=[tile])
     program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
     report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
@@ -341,7 +357,9 @@ def test_the_price_of_a_neuron_is_its_reading_and_its_share_of_the_writing():
     reading = 8 * t["read_voltage"] ** 2 * t["read_pulse"] * half
     assert offer.neuron == pytest.approx(reading + 3 * t["write_energy"] / 1e6)
     host.inferences = 1e3
-    assert offered(host, rates)[0].neuron == pytest.approx(reading + 3 * t["write_energy"] / 1e3)
+    assert offered(host, rates)[0].neuron == pytest.approx(
+        reading + 3 * t["write_energy"] / 1e3
+    )
 
 
 # --- what is stored ----------------------------------------------------------------------
@@ -398,7 +416,9 @@ def test_the_bill_adds_up():
     hops = {row["event"]: row["count"] for row in found["rows"]}["hop"]
     assert found["hops_per_inference"] == hops / 5
     assert sum(found["devices"].values()) == deployed.program.device.size
-    assert found["write_energy"] == pytest.approx(deployed.writes * TECHNOLOGY["write_energy"].value)
+    assert found["write_energy"] == pytest.approx(
+        deployed.writes * TECHNOLOGY["write_energy"].value
+    )
     assert found["technology"] == "rram-130nm"
     assert set(found["assumed"]) <= set(TECHNOLOGY.assumptions())
 
@@ -411,7 +431,12 @@ def test_free_tiles_are_those_without_a_neuron():
 
 def test_a_chip_is_its_preset_with_what_is_set():
     chip = make_chip(ChipConfig(preset="shd", rows=2, tile_lines=40))
-    assert (chip.rows, chip.columns, chip.neurons_per_tile, chip.tile_lines) == (2, 8, 32, 40)
+    assert (chip.rows, chip.columns, chip.neurons_per_tile, chip.tile_lines) == (
+        2,
+        8,
+        32,
+        40,
+    )
 
 
 def test_a_technology_has_a_name_or_a_file(tmp_path):

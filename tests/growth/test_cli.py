@@ -59,7 +59,7 @@ def copied(runs, tmp_path):
     [
         ([], ["Grow spiking networks on a simulated Mosaic chip", "demo", "price"]),
         (["demo"], ["naive, growing and joint learner", "--set", "--jobs", "--runs"]),
-        (["run"], ["resume it if it was stopped", "CONFIG", "name of a packaged one"]),
+        (["run"], ["resume it if it was stopped", "name of a packaged one"]),
         (["show"], ["Print the tables", "Run folders"]),
         (["plot"], ["from their folders alone", "--out"]),
         (["price"], ["without simulating", "--technology", "technology file (.toml)"]),
@@ -94,12 +94,18 @@ def test_run_writes_a_run_folder_shows_it_and_does_it_only_once(mosaic, tmp_path
 def test_run_takes_a_file_of_ones_own(mosaic, tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text(tiny("naive", "train.epochs=1", "stream.steps=4").to_toml())
-    code, out, _ = mosaic("run", file, "--set", "name=mine", "--runs", tmp_path / "r", "--jobs", 1)
+    code, out, _ = mosaic(
+        "run", file, "--set", "name=mine", "--runs", tmp_path / "r", "--jobs", 1
+    )
     assert code == 0
     assert "/mine-" in out
 
 
-def test_the_demo_compares_three_learners_and_draws_them(mosaic, tmp_path):
+def test_the_demo_compares_three_learners_and_draws_them(mosaic, tmp_path, monkeypatch):
+    # What the figures look like is proven where `plot` makes them: here only that they are made.
+    monkeypatch.setattr(
+        "growth.figures.save", lambda _, path, __: path.with_suffix(".svg").touch()
+    )
     code, out, err = mosaic("demo", *SMALL, "--runs", tmp_path, "--jobs", 1)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -117,7 +123,13 @@ def test_the_demo_compares_three_learners_and_draws_them(mosaic, tmp_path):
 def test_show_prints_one_run_in_full_and_several_side_by_side(mosaic, runs):
     code, out, _ = mosaic("show", runs["grow"].path)
     assert code == 0
-    for title in ("average accuracy", "Accuracy [%]", "After each task", "Decisions", "Assumed"):
+    for title in (
+        "average accuracy",
+        "Accuracy [%]",
+        "After each task",
+        "Decisions",
+        "Assumed",
+    ):
         assert title in out
     code, out, _ = mosaic("show", runs["grow"].path, runs["naive"].path)
     assert code == 0
@@ -128,52 +140,79 @@ def test_show_prints_one_run_in_full_and_several_side_by_side(mosaic, runs):
 
 
 def test_show_says_why_a_run_ended(mosaic, squeezed):
-    for name, reason in (("grow", "no free tile for task 1"), ("naive", "does not fit the chip")):
+    for name, reason in (
+        ("grow", "no free tile for task 1"),
+        ("naive", "does not fit the chip"),
+    ):
         code, out, _ = mosaic("show", squeezed[name].path)
         assert code == 0
         assert f"ended early: split-digits-{name}, seed-0:" in out
         assert reason in out
 
 
-def test_plot_draws_from_the_folder_alone_each_figure_with_its_numbers(mosaic, copied):
-    one, two = copied("grow"), copied("naive")
-    code, out, _ = mosaic("plot", one, two, "--out", one.parent / "both")
-    assert code == 0
-    drawn = [Path(line.split()[1]) for line in out.splitlines()]
+@pytest.fixture(scope="module")
+def drawn(runs, tmp_path_factory):
+    """Copies of two runs, plotted into their own folders and one for both."""
+    root = tmp_path_factory.mktemp("drawn")
+    one, two = (
+        Path(shutil.copytree(runs[name].path, root / name)) for name in ("grow", "joint")
+    )
+    result = CliRunner().invoke(
+        cli.app, ["plot", str(one), str(two), "--out", str(root / "both")]
+    )
+    assert result.exit_code == 0
+    return root, [Path(line.split()[1]) for line in result.output.splitlines()]
+
+
+def test_plot_draws_from_the_folder_alone_each_figure_with_its_numbers(drawn):
+    root, paths = drawn
     per_run = {"placement-map", "accuracy-matrix", "energy-by-component", "energy-by-tile"}
-    for folder in (one, two):
-        found = {path.stem for path in drawn if path.parent == folder / "figures"}
-        assert found == per_run | {"growth-over-time"}
-    both = {path.stem for path in drawn if path.parent == one.parent / "both"}
-    assert both == {"energy-by-component", "accuracy-over-tasks"}
-    for path in drawn:
+    for folder, expected in (
+        (root / "grow" / "figures", per_run | {"growth-over-time"}),
+        (root / "joint" / "figures", per_run),
+        (root / "both", {"energy-by-component", "accuracy-over-tasks"}),
+    ):
+        assert {path.stem for path in paths if path.parent == folder} == expected
+    for path in paths:
         for kind in (".svg", ".png", ".csv"):
             assert path.with_suffix(kind).stat().st_size > 0
 
 
-def test_the_numbers_beside_the_figures_are_those_of_the_run(mosaic, copied, runs):
-    folder = copied("grow")
-    mosaic("plot", folder)
+def test_the_numbers_beside_the_figures_are_those_of_the_run(drawn, runs):
+    folder = drawn[0] / "grow"
 
-    def table(name):
-        with (folder / "figures" / f"{name}.csv").open() as file:
+    def table(name, where="grow/figures"):
+        with (drawn[0] / where / f"{name}.csv").open() as file:
             return list(csv.DictReader(file))
 
     metrics, cost = (runs["grow"].seed(0).lines(name) for name in ("metrics", "cost"))
-    matrix = {(int(r["learnt"]), int(r["task"])): float(r["accuracy"]) for r in table("accuracy-matrix")}
-    assert matrix == {(i, j): a for i, row in enumerate(metrics) for j, a in enumerate(row["accuracy"])}
+    matrix = {
+        (int(r["learnt"]), int(r["task"])): float(r["accuracy"])
+        for r in table("accuracy-matrix")
+    }
+    assert matrix == {
+        (i, j): a for i, row in enumerate(metrics) for j, a in enumerate(row["accuracy"])
+    }
     program = load_program(folder / "seed-0" / "program-1.npz")
-    seats = [(int(r["tile"]), int(r["slot"]), int(r["expert"])) for r in table("placement-map")]
+    seats = [
+        (int(r["tile"]), int(r["slot"]), int(r["expert"])) for r in table("placement-map")
+    ]
     assert seats == list(zip(program.tile, program.slot, metrics[-1]["owner"], strict=True))
     (energy,) = table("energy-by-component")
     for component, joules in cost[-1]["by_component"].items():
         assert float(energy[f"{component} [J]"]) == pytest.approx(joules)
     tiles = sum(float(row["energy per inference [J]"]) for row in table("energy-by-tile"))
     assert tiles == pytest.approx(cost[-1]["energy_per_inference"])
-    grown = [(int(r["neurons"]), int(r["tiles"]), int(r["writes"])) for r in table("growth-over-time")]
+    grown = [
+        (int(r["neurons"]), int(r["tiles"]), int(r["writes"]))
+        for r in table("growth-over-time")
+    ]
     assert grown == [
         (m["neurons"], m["tiles"], c["writes"]) for m, c in zip(metrics, cost, strict=True)
     ]
+    both = [r for r in table("accuracy-over-tasks", "both") if r["learner"] == "grow"]
+    seen = [sum(row["accuracy"][: t + 1]) / (t + 1) for t, row in enumerate(metrics)]
+    assert [float(r["mean"]) for r in both] == pytest.approx(seen)
 
 
 def test_a_run_that_never_fitted_is_plotted_as_nothing(mosaic, squeezed):
@@ -181,7 +220,9 @@ def test_a_run_that_never_fitted_is_plotted_as_nothing(mosaic, squeezed):
     assert (code, out, err) == (0, "", "")
 
 
-def test_price_takes_a_preset_or_a_file_and_leaves_the_run_as_it_is(mosaic, copied, tmp_path):
+def test_price_takes_a_preset_or_a_file_and_leaves_the_run_as_it_is(
+    mosaic, copied, tmp_path
+):
     folder = copied("grow")
     before = records(RunFolder(folder, tiny("grow")))
     mine = tmp_path / "mine.toml"
@@ -227,16 +268,24 @@ def refusals(tmp_path, run):
         (("run", "absent.toml"), "There is no configuration 'absent.toml'"),
         (("run", file), "'name' is missing"),
         (("run", "split-digits-grow", "--set", "chip.row=3"), "Did you mean 'rows'?"),
-        (("run", "split-digits-grow", "--set", "chip.rows"), "not of the form section.key=value"),
+        (
+            ("run", "split-digits-grow", "--set", "chip.rows"),
+            "not of the form section.key=value",
+        ),
         (("demo", "--set", "hidden=-1"), "hidden is -1"),
         (("run", "split-digits-naive", "--runs", file), "Cannot write to"),
         (("price", run, "--technology", "rram-2nm"), "Did you mean 'rram-22nm'?"),
         (("price", run, "--technology", "absent.toml"), "There is no technology file"),
-        (("price", run, "--technology", str(file) + ".toml"), "There is no technology file"),
+        (
+            ("price", run, "--technology", str(file) + ".toml"),
+            "There is no technology file",
+        ),
     ]
 
 
-def test_bad_input_ends_with_code_2_and_one_line_that_says_what_is_wrong(mosaic, runs, tmp_path):
+def test_bad_input_ends_with_code_2_and_one_line_that_says_what_is_wrong(
+    mosaic, runs, tmp_path
+):
     for args, message in refusals(tmp_path, runs["grow"].path):
         code, out, err = mosaic(*args)
         assert code == 2

@@ -36,9 +36,18 @@ def leaves(section: type[BaseModel], path=""):
     ("setting", "message"),
     [
         # unknown keys, with the nearest known one
-        ("hiden=3", r"unknown key 'hiden'. Did you mean 'hidden'\? It takes: name, strategy"),
-        ("chip.neuron_per_tile=8", "unknown key 'chip.neuron_per_tile'. Did you mean 'neurons_per"),
-        ("grow.windw=9", r"unknown key 'grow.windw'. Did you mean 'window'\? It takes: window, r"),
+        (
+            "hiden=3",
+            r"unknown key 'hiden'. Did you mean 'hidden'\? It takes: name, strategy",
+        ),
+        (
+            "chip.neuron_per_tile=8",
+            "unknown key 'chip.neuron_per_tile'. Did you mean 'neurons_per",
+        ),
+        (
+            "grow.windw=9",
+            r"unknown key 'grow.windw'. Did you mean 'window'\? It takes: window, r",
+        ),
         ("zebra.x=1", "unknown key 'zebra'. It takes"),
         # wrong types
         ("hidden=2.5", "hidden is 2.5: Input should be a valid integer"),
@@ -50,9 +59,15 @@ def leaves(section: type[BaseModel], path=""):
         ("technology=5", "technology is 5: Input should be a valid string"),
         # out of range
         ("hidden=-1", "hidden is -1: Input should be greater than or equal to 1"),
-        ("train.learning_rate=0", "train.learning_rate is 0: Input should be greater than 0"),
+        (
+            "train.learning_rate=0",
+            "train.learning_rate is 0: Input should be greater than 0",
+        ),
         ("leak=1.5", "leak is 1.5: Input should be less than or equal to 1"),
-        ("device.levels=1", "device.levels is 1: Input should be greater than or equal to 2"),
+        (
+            "device.levels=1",
+            "device.levels is 1: Input should be greater than or equal to 2",
+        ),
         ("chip.rows=-2", "Chip.rows is -2; it needs an integer of at least 1"),
         ("chip.r1_lines=3", "each of the 24 neurons of a tile is wired .* at least 24"),
         ("stream.test_share=0.001", "test_share is 0.001, 2 of 1797 digits"),
@@ -111,8 +126,16 @@ def test_a_bad_file_is_refused_by_name(tmp_path, text, message):
 def test_what_is_no_file_is_refused_with_the_packaged_names(tmp_path):
     file = tmp_path / "file"
     file.touch()
-    for source in (tmp_path / "absent.toml", tmp_path, file / "below", "", "split-digits-gro"):
-        with pytest.raises(MosaicError, match="There is no configuration .* split-digits-grow"):
+    for source in (
+        tmp_path / "absent.toml",
+        tmp_path,
+        file / "below",
+        "",
+        "split-digits-gro",
+    ):
+        with pytest.raises(
+            MosaicError, match="There is no configuration .* split-digits-grow"
+        ):
             load_experiment(source)
 
 
@@ -128,7 +151,9 @@ def test_the_packaged_experiments_resolve_and_are_one_of_each_strategy():
 
 def test_settings_change_what_they_name_and_nothing_else(tmp_path):
     plain = resolve()
-    changed = resolve("chip.rows=2", "technology = rram-22nm", "stream.classes=[[3,1],[0,2]]")
+    changed = resolve(
+        "chip.rows=2", "technology = rram-22nm", "stream.classes=[[3,1],[0,2]]"
+    )
     assert changed.chip.rows == 2
     assert changed.technology == "rram-22nm"
     assert changed.stream.classes == ((3, 1), (0, 2))
@@ -160,7 +185,9 @@ def test_the_fingerprint_changes_with_every_setting_but_the_seeds(setting):
         owner = getattr(owner, section)
     value = getattr(owner, last)
     number = 5 if value is None else value + 1 if isinstance(value, int) else 0.77
-    part = owner.model_copy(update={last: OTHER.get(setting, (9,) if last == "seeds" else number)})
+    part = owner.model_copy(
+        update={last: OTHER.get(setting, (9,) if last == "seeds" else number)}
+    )
     changed = plain.model_copy(update={sections[0]: part}) if sections else part
     assert changed != plain
     assert (changed.fingerprint() == plain.fingerprint()) == (setting == "seeds")

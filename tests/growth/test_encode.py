@@ -31,7 +31,9 @@ def test_any_intensity_fires_within_half_a_spike_of_its_share(x, steps):
 
 
 @given(grey, steps, st.data())
-def test_spikes_are_even_any_two_windows_of_equal_length_differ_by_at_most_one(x, steps, data):
+def test_spikes_are_even_any_two_windows_of_equal_length_differ_by_at_most_one(
+    x, steps, data
+):
     width = data.draw(st.integers(1, steps))
     counts = np.convolve(train(x, steps), np.ones(width, int), "valid")
     assert np.ptp(counts) <= 1
@@ -61,7 +63,11 @@ def test_what_is_learnt_from_is_what_the_chip_sees():
 @pytest.mark.parametrize(
     ("intensity", "steps", "message"),
     [
-        ([[0.5, float("nan")]], 4, r"intensity\[\(0, 1\)\] is nan; it must lie between 0 and 1"),
+        (
+            [[0.5, float("nan")]],
+            4,
+            r"intensity\[\(0, 1\)\] is nan; it must lie between 0 and 1",
+        ),
         ([[0.5], [-0.1]], 4, r"intensity\[\(1, 0\)\] is -0.1"),
         ([[1.5]], 4, r"is 1.5"),
         ([0.5], 4, r"shape \(1,\); it needs \(samples, channels\)"),

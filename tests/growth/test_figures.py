@@ -18,6 +18,7 @@ from matplotlib.text import Text
 
 from growth import figures
 from growth.figures import accuracy_matrix, accuracy_over_tasks, growth_over_time, save
+from mosaic_sim.errors import MosaicError
 
 
 def axes(width=7, height=5):
@@ -106,7 +107,7 @@ def test_numbers_can_be_read_on_every_colour(learnt):
     ],
 )
 def test_a_matrix_that_is_none_of_accuracies_is_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MosaicError, match=message):
         accuracy_matrix(wrong, ax=axes())
 
 
@@ -195,7 +196,7 @@ def test_21_learners_differ_in_colour_or_dashes():
     ],
 )
 def test_curves_that_do_not_fit_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MosaicError, match=message):
         accuracy_over_tasks(wrong, ax=axes())
 
 
@@ -275,7 +276,7 @@ def test_writes_are_bars_in_a_strip_below():
     ],
 )
 def test_sizes_and_events_that_do_not_fit_are_refused(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(MosaicError, match=message):
         growth_over_time(**{"neurons": [1, 2], "tiles": [1, 1], "ax": axes()} | wrong)
 
 
@@ -315,13 +316,13 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_files(tmp_path):
     old = {p: p.read_bytes() for p in tmp_path.iterdir()}
     broken = drawn()
     broken.axes[0].set_title("$\\nonsense$")
-    with pytest.raises(ValueError, match="nonsense"):
+    with pytest.raises(MosaicError, match="nonsense"):
         save(broken, tmp_path / "a", {"task": [1]})
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == old
 
 
 def test_columns_of_different_lengths_are_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"table .* \{'a': 1, 'b': 2\}"):
+    with pytest.raises(MosaicError, match=r"table .* \{'a': 1, 'b': 2\}"):
         save(drawn(), tmp_path / "a", {"a": [1], "b": [1, 2]})
     assert not list(tmp_path.iterdir())
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from growth.config import GateConfig
 from growth.gate import Descriptor, Gate, decide
 from growth.model import Expert
 from growth.strategies.base import encode
@@ -42,7 +43,9 @@ def gate(stream):
 
 
 @given(st.integers(1, 5), st.integers(1, 4), st.integers(1, 6), st.integers(0, 999))
-def test_novelty_is_half_the_squared_distance_to_the_nearest_prototype(n, k, channels, seed):
+def test_novelty_is_half_the_squared_distance_to_the_nearest_prototype(
+    n, k, channels, seed
+):
     rng = np.random.default_rng(seed)
     x, prototypes = rng.random((n, channels)), rng.random((k, channels))
     found = Descriptor(prototypes, 0.0, 1.0).novelty(x)
@@ -96,12 +99,14 @@ def test_without_experts_nobody_is_responsible_and_nothing_is_novel_to_anyone():
         gate.neurons(0)
 
 
-def test_nobody_takes_what_no_expert_knows(stream):
-    gate = Gate(10, np.random.default_rng(0))
-    known, strange = stream.tasks[0], stream.tasks[1]
-    gate.add(gate.describe(known.train_inputs), known.train_inputs)
-    assert gate.responsibilities(known.test_inputs, 3.0)[:, 0].mean() < 0.2
-    assert gate.responsibilities(strange.test_inputs, 3.0)[:, 0].mean() > 0.8
+def test_nobody_takes_what_an_expert_does_not_know_and_leaves_it_what_it_does(gate, stream):
+    settings = GateConfig()
+    alone = Gate(10, np.random.default_rng(0))
+    for own, descriptor in enumerate(gate.descriptors):
+        alone.descriptors = [descriptor]
+        for number, task in enumerate(stream.tasks):
+            nobody = alone.responsibilities(task.test_inputs, settings.nobody)[:, 0].mean()
+            assert (nobody > settings.novelty_above) == (number != own)
 
 
 # --- gate neurons ------------------------------------------------------------------------
@@ -120,14 +125,20 @@ def networks(gate):
 
 
 @pytest.mark.parametrize("steps", [8, 16])
-def test_gate_neurons_rank_experts_as_the_distance_does_also_in_16_levels(gate, data, steps):
+def test_gate_neurons_rank_experts_as_the_distance_does_also_in_16_levels(
+    gate, data, steps
+):
     x = data.test_inputs
-    nearest = np.column_stack([half_square(x, d.prototypes) for d in gate.descriptors]).argmin(1)
+    nearest = np.column_stack(
+        [half_square(x, d.prototypes) for d in gate.descriptors]
+    ).argmin(1)
     experts = networks(gate)
     counts = [e.gate_counts(encode(x, steps)).numpy().max(1) for e in experts]
     assert (np.column_stack(counts).argmax(1) == nearest).mean() >= 0.93
 
-    network = join({str(k): from_snntorch(e.layers()["gate"]) for k, e in enumerate(experts)})
+    network = join(
+        {str(k): from_snntorch(e.layers()["gate"]) for k, e in enumerate(experts)}
+    )
     chip = Chip(1, 1, neurons_per_tile=50, tile_lines=64, r0_lines=64, r1_lines=64)
     placement = place(network, chip)
     program = compile_program(
@@ -149,7 +160,9 @@ def test_the_drive_of_a_gate_neuron_falls_with_the_distance_to_its_prototype(gat
         fit = (drive[:, j] - (1 - distance / gate.width)) * gate.width
         common = half_square(x, np.zeros((1, 64))) - (x @ gate.fit + gate.constant)
         assert fit == pytest.approx(common, abs=1e-9)
-    assert drive[half_square(x, gate.descriptors[0].prototypes) < 0.3 * gate.width].max() > 0.5
+    assert (
+        drive[half_square(x, gate.descriptors[0].prototypes) < 0.3 * gate.width].max() > 0.5
+    )
 
 
 def test_the_first_expert_alone_sets_the_common_scale(stream):

@@ -157,7 +157,9 @@ def test_columns_are_orthogonal_with_equal_norm(shape, norm, data):
     incoming, outgoing, singular = gradmax(matrix, k, norm, toward)
     assert incoming.shape == (k, pre)
     assert not incoming.any()
-    assert (outgoing.T @ outgoing).numpy() == pytest.approx(norm**2 * np.eye(k), abs=1e-9 * norm**2)
+    assert (outgoing.T @ outgoing).numpy() == pytest.approx(
+        norm**2 * np.eye(k), abs=1e-9 * norm**2
+    )
     assert singular.numpy() == pytest.approx(np.linalg.svd(matrix, compute_uv=False)[:k])
 
 
@@ -179,7 +181,9 @@ def test_more_neurons_than_directions_are_refused(neurons):
     rank_two = torch.outer(torch.ones(3), torch.arange(4.0)) + torch.diag(torch.ones(4))[:3]
     rank_two[2] = rank_two[0]
     assert Need(rank_two, 0.0, 0.0, torch.ones(4)).rank == 2
-    with pytest.raises(MosaicError, match=f"neurons is {neurons}; .* rank 2, so it needs 1 to 2"):
+    with pytest.raises(
+        MosaicError, match=f"neurons is {neurons}; .* rank 2, so it needs 1 to 2"
+    ):
         gradmax(rank_two, neurons, 1.0)
 
 
@@ -215,7 +219,9 @@ def test_orientation_costs_no_gradient_and_drives_the_mean_input_up():
 
 def test_the_right_sign_starts_to_spike_in_training_and_the_wrong_one_never_does():
     expert, spikes, _ = problem(hidden=0)
-    targets = torch.ones(SAMPLES, dtype=torch.long)  # one label: what there is to learn is to fire
+    targets = torch.ones(
+        SAMPLES, dtype=torch.long
+    )  # one label: what there is to learn is to fire
     need = measure_need(expert, spikes, targets, LOSSES["ce"])
     fired = {}
     for sign in (1, -1):
@@ -252,7 +258,9 @@ def test_the_slope_at_rest_is_that_of_the_formula(spike_grad, expected):
 def test_a_surrogate_that_vanishes_at_rest_is_refused_with_advice(slope):
     expert, spikes, targets = problem()
     expert.cell = snntorch.Leaky(beta=0.9, spike_grad=surrogate.sigmoid(slope=slope))
-    with pytest.raises(MosaicError, match=r"at rest.*Use surrogate.atan\(\) or a smaller slope"):
+    with pytest.raises(
+        MosaicError, match=r"at rest.*Use surrogate.atan\(\) or a smaller slope"
+    ):
         measure_need(expert, spikes, targets, LOSSES["ce"])
 
 
@@ -262,7 +270,9 @@ def test_a_surrogate_that_vanishes_at_rest_is_refused_with_advice(slope):
 def contributions(expert, spikes, labels, criterion):
     """Oracle: what each sample alone adds to M, (samples, size), by autograd."""
     alone = [
-        widened(expert, torch.eye(CLASSES), spikes[:, b : b + 1], labels[b : b + 1], criterion)[0]
+        widened(
+            expert, torch.eye(CLASSES), spikes[:, b : b + 1], labels[b : b + 1], criterion
+        )[0]
         for b in range(SAMPLES)
     ]
     return torch.stack(alone).flatten(1).double().numpy() / SAMPLES
@@ -278,7 +288,9 @@ def score_by_chance(together, draws):
     ("loss", "trained", "lower"),
     [("mse", False, "labels"), ("ce", False, "labels"), ("ce", True, "signs")],
 )
-def test_z_is_what_random_signs_and_random_labels_give_in_a_simulation(loss, trained, lower):
+def test_z_is_what_random_signs_and_random_labels_give_in_a_simulation(
+    loss, trained, lower
+):
     expert, spikes, targets = problem(seed=1)
     spikes[:, :, :CLASSES] = torch.eye(CLASSES)[targets]  # these inputs tell the label
     optimiser = torch.optim.Adam(expert.parameters(), 0.05)
@@ -299,7 +311,9 @@ def test_z_is_what_random_signs_and_random_labels_give_in_a_simulation(loss, tra
     drawn = rng.choice(CLASSES, p=share, size=(n, SAMPLES))
     by_label = sum((every[:, b] - middle[b])[drawn[:, b]] for b in range(SAMPLES))
     expected = {
-        "signs": score_by_chance(each.sum(0), rng.choice([-1, 1], size=(n, SAMPLES)) @ each),
+        "signs": score_by_chance(
+            each.sum(0), rng.choice([-1, 1], size=(n, SAMPLES)) @ each
+        ),
         "labels": score_by_chance((each - middle).sum(0), by_label),
     }
     assert min(expected, key=expected.get) == lower
@@ -316,7 +330,9 @@ def test_every_task_of_digits_is_a_coherent_need_for_a_new_expert(stream):
     for task in stream.tasks:
         fresh = Expert(64, task.classes, 0.9, range(2))
         targets = torch.from_numpy(task.train_labels[:128] - task.classes[0])
-        need = measure_need(fresh, encode(task.train_inputs[:128], 8), targets, LOSSES["ce"])
+        need = measure_need(
+            fresh, encode(task.train_inputs[:128], 8), targets, LOSSES["ce"]
+        )
         assert need.z > 3
 
 

@@ -80,7 +80,9 @@ def micro(tmp_path_factory):
 
 
 @pytest.mark.parametrize("write", range(16))
-def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(micro, tmp_path, monkeypatch, write):
+def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(
+    micro, tmp_path, monkeypatch, write
+):
     """Two tasks of seven files each, then provenance and DONE."""
     folder = RunFolder.create(tmp_path, micro.experiment)
     replace, written = Path.replace, []
@@ -100,13 +102,17 @@ def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(micro, tmp_path, mo
     run_seed(micro.experiment, 0, folder.seed(0), quiet)
     assert folder.done
     assert records(folder) == records(micro)
-    for one, other in zip(folder.seed(0).lines("cost"), micro.seed(0).lines("cost"), strict=True):
+    for one, other in zip(
+        folder.seed(0).lines("cost"), micro.seed(0).lines("cost"), strict=True
+    ):
         assert one == other
 
 
 @every_strategy
 @pytest.mark.parametrize("share", [0.1, 0.6])
-def test_a_run_killed_while_it_learns_resumes_to_the_same_bytes(name, share, runs, tmp_path):
+def test_a_run_killed_while_it_learns_resumes_to_the_same_bytes(
+    name, share, runs, tmp_path
+):
     def kill(done):
         if done > share:
             raise Killed
@@ -155,7 +161,9 @@ def test_a_finished_run_is_not_run_again(runs):
 def test_a_damaged_checkpoint_is_refused_with_what_to_do(micro, tmp_path):
     folder = RunFolder.create(tmp_path, micro.experiment)
     (folder.seed(0).path / "checkpoint.pt").write_bytes(b"no checkpoint")
-    with pytest.raises(MosaicError, match="damaged; delete .*seed-0' to start this") as refused:
+    with pytest.raises(
+        MosaicError, match="damaged; delete .*seed-0' to start this"
+    ) as refused:
         run_seed(micro.experiment, 0, folder.seed(0), quiet)
     assert "\n" not in str(refused.value)
 
@@ -190,7 +198,10 @@ def test_recorded_accuracies_are_those_of_the_stored_program(name, runs):
         if name == "grow":
             own = np.array([0, 0, 1, 1])[labels]
             seen = own < len(known)
-            assert row["gate_hits"] == (np.column_stack(gates)[seen].argmax(1) == own[seen]).mean()
+            assert (
+                row["gate_hits"]
+                == (np.column_stack(gates)[seen].argmax(1) == own[seen]).mean()
+            )
 
 
 def test_the_accuracy_in_snntorch_is_that_of_the_stored_model(runs):
@@ -203,7 +214,9 @@ def test_the_accuracy_in_snntorch_is_that_of_the_stored_model(runs):
     raster = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
     hit = learner.predict(raster.sum(1, dtype=np.int64)) == labels
     row = folder.seed(0).lines("metrics")[-1]
-    assert row["accuracy_snntorch"] == [hit[np.isin(labels, c)].mean() for c in ([0, 1], [2, 3])]
+    assert row["accuracy_snntorch"] == [
+        hit[np.isin(labels, c)].mean() for c in ([0, 1], [2, 3])
+    ]
     assert row["spikes_snntorch"] == raster.sum()
     assert row["predictions"] == len(labels)
 
@@ -218,7 +231,9 @@ def test_bills_are_those_of_the_stored_programs_and_writes_their_differences(nam
     for row in rows:
         program = load_program(folder.seed(0).path / f"program-{row['task']}.npz")
         load_routing(folder.seed(0).path / f"routing-{row['task']}.npz")
-        report = price(program, simulate(program, spikes, threads=1), make_technology("rram-130nm"))
+        report = price(
+            program, simulate(program, spikes, threads=1), make_technology("rram-130nm")
+        )
         assert row["energy_per_inference"] == report.energy_per_inference
         now = dict(zip(program.device.tolist(), program.level.tolist(), strict=True))
         changed = sum(before.get(d, 0) != now.get(d, 0) for d in before.keys() | now.keys())
@@ -227,7 +242,10 @@ def test_bills_are_those_of_the_stored_programs_and_writes_their_differences(nam
 
 
 def test_the_growing_learner_keeps_what_the_naive_one_forgets(runs):
-    after = {name: folder.seed(0).lines("metrics")[-1]["accuracy"] for name, folder in runs.items()}
+    after = {
+        name: folder.seed(0).lines("metrics")[-1]["accuracy"]
+        for name, folder in runs.items()
+    }
     assert min(after["grow"]) > 0.9
     assert after["naive"][0] < 0.5 < after["naive"][1]
 
@@ -259,7 +277,9 @@ def test_a_network_that_does_not_fit_ends_the_naive_run_with_that_as_its_result(
     folder = squeezed["naive"]
     assert folder.done
     (row,) = folder.seed(0).lines("metrics")
-    assert row["ended"].startswith("task 0 does not fit the chip: 40 neurons do not fit on 1 x 1")
+    assert row["ended"].startswith(
+        "task 0 does not fit the chip: 40 neurons do not fit on 1 x 1"
+    )
     assert folder.seed(0).lines("cost") == []
 
 

@@ -21,7 +21,9 @@ def test_getting_better_is_negative_forgetting():
     assert forgetting([[0.5, 0.0], [0.7, 1.0]]) == pytest.approx(-0.2)
 
 
-@pytest.mark.parametrize("matrix", [[[0.9, 0.8]], [[0.9]], [[0.9, 0.1, 0.0], [0.8, 0.9, 0.0]]])
+@pytest.mark.parametrize(
+    "matrix", [[[0.9, 0.8]], [[0.9]], [[0.9, 0.1, 0.0], [0.8, 0.9, 0.0]]]
+)
 def test_forgetting_is_undefined_without_one_row_for_each_of_several_tasks(matrix):
     assert forgetting(matrix) is None
     check_bound(matrix)
@@ -55,7 +57,8 @@ def test_what_is_no_matrix_of_accuracies_is_refused(matrix, measure):
 
 # Student's t, 97.5 %, for 1, 2 and 4 degrees of freedom (any table).
 @pytest.mark.parametrize(
-    ("values", "t"), [([1.0, 3.0], 12.706), ([1.0, 2.0, 6.0], 4.303), ([5, 1, 4, 2, 3], 2.776)]
+    ("values", "t"),
+    [([1.0, 3.0], 12.706), ([1.0, 2.0, 6.0], 4.303), ([5, 1, 4, 2, 3], 2.776)],
 )
 def test_intervals_are_those_of_students_table(values, t):
     found = estimate(values)

@@ -85,7 +85,11 @@ def test_neurons_at_rest_leave_every_spike_as_it_was(hidden, more, seed):
     assert torch.equal(one.out_spikes(after), before[1])
 
 
-@given(st.lists(st.tuples(st.sampled_from("ewg"), st.integers(0, 9), st.integers(1, 3)), max_size=12))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("ewg"), st.integers(0, 9), st.integers(1, 3)), max_size=12
+    )
+)
 def test_every_neuron_is_born_once_and_keeps_its_number(story):
     net, claimed = SpikingNet(4, leak=0.9), {}
     for what, who, count in [("e", 0, 1), *story]:
@@ -145,7 +149,8 @@ def opinions(draw):
     counts = st.integers(0, 30)
     out = [draw(arrays(np.int64, (samples, size), elements=counts)) for size in sizes]
     gate = [
-        draw(arrays(np.int64, (samples, draw(st.integers(0, 3))), elements=counts)) for _ in sizes
+        draw(arrays(np.int64, (samples, draw(st.integers(0, 3))), elements=counts))
+        for _ in sizes
     ]
     return out, gate, classes, labels
 
@@ -173,7 +178,9 @@ def test_the_mixture_is_the_sum_of_opinions_weighed_by_the_gates(case, gain):
 
 @given(opinions(), gains)
 def test_one_expert_alone_is_a_softmax(case, gain):
-    out, gate, classes, labels = ([*part[:1]] if isinstance(part, list) else part for part in case)
+    out, gate, classes, labels = (
+        [*part[:1]] if isinstance(part, list) else part for part in case
+    )
     scores = mixture(out, gate, classes, labels, gain=gain)
     assert scores[:, classes[0]] == pytest.approx(softmax(gain * out[0], axis=1))
 

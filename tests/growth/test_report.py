@@ -20,7 +20,9 @@ def text(table):
 
 def cells(table):
     """A table as rows of its words, without rules."""
-    return [line.split() for line in text(table).splitlines() if any(map(str.isalnum, line))]
+    return [
+        line.split() for line in text(table).splitlines() if any(map(str.isalnum, line))
+    ]
 
 
 MATRICES = [
@@ -44,7 +46,7 @@ def made(root, strategy="grow", matrices=MATRICES, ended=None):
             {
                 "task": t,
                 "energy_per_inference": (t + 1) * 1e-9 * (k + 1),
-                "by_component": {c: 1e-9 * (k + 1) for c in report.COMPONENTS},
+                "by_component": dict.fromkeys(report.COMPONENTS, 1e-09 * (k + 1)),
                 "hops_per_inference": 7.0,
                 "devices": {"NT": 100 * (t + 1), "R0": 5, "R1": k},
                 "writes": 50 + t + k,
@@ -106,7 +108,17 @@ def test_the_comparison_has_a_column_for_each_run(tmp_path):
     assert rows[0][-2:] == ["3", "seeds"]
     assert found["average accuracy"] == ["[%]", "75.0", "±", "32.9", "85.0", "±", "0.0"]
     assert found["forgetting [points]"] == ["20.0", "±", "43.0", "undefined"]
-    assert found["energy per"] == ["inference", "4.00", "±", "4.97", "nJ", "2.00", "±", "2.48", "nJ"]
+    assert found["energy per"] == [
+        "inference",
+        "4.00",
+        "±",
+        "4.97",
+        "nJ",
+        "2.00",
+        "±",
+        "2.48",
+        "nJ",
+    ]
     assert found["device writes,"] == ["whole", "life", "103", "±", "5", "51", "±", "2"]
 
 
@@ -130,10 +142,12 @@ def test_the_tables_of_one_run_hold_its_records(tmp_path, runs):
     assert ["0", "90.0", "10.0", "50.0"] in cells(report.accuracy_table(found))
     assert ["1", "70.0", "80.0", "75.0"] in cells(report.accuracy_table(found))
     life = cells(report.life_table(found))
-    assert ["0", "11", "1", "2.00", "nJ"] == life[2][:5]
+    assert life[2][:5] == ["0", "11", "1", "2.00", "nJ"]
     assert life[3][-3:] == ["7", "206", "52"]
     once = report.summarise(made(tmp_path, "joint", [[[0.9, 0.8]]]))
-    assert ["all", "at", "once", "90.0", "80.0", "85.0"] in cells(report.accuracy_table(once))
+    assert ["all", "at", "once", "90.0", "80.0", "85.0"] in cells(
+        report.accuracy_table(once)
+    )
 
     real = report.summarise(runs["grow"])
     decisions = cells(report.decision_table(real))[2:]
@@ -165,26 +179,32 @@ def test_pricing_again_equals_pricing_a_fresh_simulation(name, runs):
         program = load_program(folder.seed(0).path / f"program-{bill['task']}.npz")
         fresh = price(program, simulate(program, spikes, threads=1), other)
         assert found.rows == fresh.rows
-        assert (found.samples, found.steps) == (fresh.samples, fresh.steps) == (len(spikes), 8)
+        assert (
+            (found.samples, found.steps) == (fresh.samples, fresh.steps) == (len(spikes), 8)
+        )
         # Another technology: other energies for the same events.
         stored = {row["event"]: row["count"] for row in bill["rows"]}
         assert {row.event: row.count for row in found.rows} == stored
         assert found.energy_per_inference != bill["energy_per_inference"]
     same = report.reprice(folder, report.technology_of(folder))["seed-0"]
-    assert [r.energy_per_inference for r in same] == [b["energy_per_inference"] for b in bills]
+    assert [r.energy_per_inference for r in same] == [
+        b["energy_per_inference"] for b in bills
+    ]
 
 
 def test_both_technologies_stand_side_by_side(runs):
     folder, other = runs["naive"], make_technology("rram-22nm")
     again, found = report.reprice(folder, other), report.summarise(folder)
     rows = cells(report.reprice_table(found, "rram-130nm", again, other))
-    assert rows[1] == ["component", "rram-130nm", "rram-22nm"]
-    assert [row[0] for row in rows[2:]] == [*report.COMPONENTS, "total"]
+    assert ["component", "rram-130nm", "rram-22nm"] in rows
+    assert [row[0] for row in rows[-5:]] == [*report.COMPONENTS, "total"]
     (bill,) = folder.seed(0).lines("cost")[-1:]
     old, new = (float(rows[-1][k]) for k in (1, 3))
     ratio = again["seed-0"][-1].energy_per_inference / bill["energy_per_inference"]
     prefix = {"fJ": 1e-15, "pJ": 1e-12, "nJ": 1e-9, "uJ": 1e-6, "µJ": 1e-6}
-    assert new * prefix[rows[-1][4]] / (old * prefix[rows[-1][2]]) == pytest.approx(ratio, rel=0.02)
+    assert new * prefix[rows[-1][4]] / (old * prefix[rows[-1][2]]) == pytest.approx(
+        ratio, rel=0.02
+    )
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "other"])

@@ -23,7 +23,9 @@ def test_more_seeds_join_the_same_folder(tmp_path):
     two = RunFolder.create(tmp_path, tiny("naive", "seeds=[0,1]"))
     assert two.path == one.path
     assert [seed.path.name for seed in two.seeds] == ["seed-0", "seed-1"]
-    with pytest.raises(MosaicError, match=r"is not finished \(seed-1\); run the same command"):
+    with pytest.raises(
+        MosaicError, match=r"is not finished \(seed-1\); run the same command"
+    ):
         open_run(one.path)
 
 
@@ -37,7 +39,9 @@ def test_a_finished_run_opens_with_the_experiment_that_made_it(runs):
 
 def test_what_is_no_run_folder_is_refused_with_what_one_is(tmp_path):
     for path in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(MosaicError, match=r"not a run folder: it has no config.toml.*'mosaic run'"):
+        with pytest.raises(
+            MosaicError, match=r"not a run folder: it has no config.toml.*'mosaic run'"
+        ):
             open_run(path)
 
 
@@ -79,7 +83,11 @@ def test_a_finished_folder_holds_what_the_page_says_and_no_drafts(runs, squeezed
         seed = run.seed(0).path
         files = {path.name for path in seed.iterdir()}
         assert not [path for path in run.path.rglob("*") if path.suffix == ".part"]
-        wanted = {f"{name}.jsonl" for name in RECORDS} | {"DONE", "checkpoint.pt", "provenance.json"}
+        wanted = {f"{name}.jsonl" for name in RECORDS} | {
+            "DONE",
+            "checkpoint.pt",
+            "provenance.json",
+        }
         for row in run.seed(0).lines("cost"):
             for kind in ("program", "routing", "run"):
                 wanted.add(f"{kind}-{row['task']}.npz")

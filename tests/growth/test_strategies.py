@@ -24,7 +24,9 @@ class Tiles:
 
     def offers(self, rates, expert):
         taken = {tile for tiles in self.home.values() for tile in tiles}
-        open_ = self.home[expert] if expert is not None else set(range(len(self.rooms))) - taken
+        open_ = (
+            self.home[expert] if expert is not None else set(range(len(self.rooms))) - taken
+        )
         return [Offer(t, self.rooms[t], self.bring, 0.0) for t in open_ if self.rooms[t]]
 
     def claim(self, expert, tile, neurons):
@@ -176,8 +178,12 @@ def test_targets_are_places_among_the_classes_of_the_expert(stream):
 def test_new_dense_weights_have_kaimings_spread(stream):
     learner = made("naive", stream, None, "hidden=400")
     expert = learner.dense_expert(range(10))
-    assert float(expert.into_hidden.detach().std()) == pytest.approx((2 / 64) ** 0.5, rel=0.03)
-    assert float(expert.into_out.detach().std()) == pytest.approx((2 / 400) ** 0.5, rel=0.05)
+    assert float(expert.into_hidden.detach().std()) == pytest.approx(
+        (2 / 64) ** 0.5, rel=0.03
+    )
+    assert float(expert.into_out.detach().std()) == pytest.approx(
+        (2 / 400) ** 0.5, rel=0.05
+    )
 
 
 def test_naive_and_joint_use_one_network_for_all_labels(stream):
@@ -204,17 +210,17 @@ def test_a_task_that_returns_is_recognised_and_still_known(returned, stream):
     assert actions(returned, task=2) == ["none"]
     (look,) = (d for d in returned.decisions if d.task == 2)
     assert look.expert == 0
-    assert look.evidence["novelty"] < 1
-    assert look.evidence["nobody"] < 0.2
+    assert abs(look.evidence["novelty"]) < 1
+    assert look.evidence["nobody"] < 0.5
+    assert look.evidence["decided_by"] == "inputs"
     assert accuracy(returned, stream.tasks[0]) > 0.95
     assert accuracy(returned, stream.tasks[1]) > 0.9
 
 
 def test_decisions_carry_their_evidence(returned):
-    first = returned.decisions[0].evidence
-    assert first["new_labels"] == [0, 1]
-    assert first["novelty"] is None
-    assert first["nobody"] == 1
+    first, other = (d.evidence for d in returned.decisions if d.action == "new expert")
+    assert (first["novelty"], first["nobody"], first["decided_by"]) == (None, 1, "inputs")
+    assert other["nobody"] > 0.5
     for decision in returned.decisions:
         found = decision.evidence
         assert {"need_z", "loss", "singular_values"} <= found.keys()
@@ -242,7 +248,9 @@ def test_label_noise_triggers_nothing(returned, stream):
     rng = np.random.default_rng(0)
     for number in (0, 1, 2, 3):
         task = stream.tasks[number]
-        noise = replace(task, number=9, train_labels=rng.choice(task.classes, len(task.train_labels)))
+        noise = replace(
+            task, number=9, train_labels=rng.choice(task.classes, len(task.train_labels))
+        )
         learner.learn(noise, quiet)
     assert set(actions(learner, task=9)) <= {"none", "reuse"}
     looks = [d.evidence for d in learner.decisions if d.task == 9]
@@ -252,6 +260,19 @@ def test_label_noise_triggers_nothing(returned, stream):
     assert learner.model.neurons == neurons
     for a, b in zip(before, weights(learner), strict=True):
         assert torch.equal(a, b)
+
+
+def test_new_labels_for_known_inputs_are_new_by_their_labels(returned, stream):
+    learner = Grow(tiny("grow"), stream, Unlimited(), 1)
+    learner.load_state(returned.state())
+    task = stream.tasks[0]
+    learner.learn(
+        replace(task, number=3, classes=(8, 9), train_labels=task.train_labels + 8), quiet
+    )
+    (opened,) = (d for d in learner.decisions if (d.task, d.action) == (3, "new expert"))
+    assert opened.evidence["decided_by"] == "labels"
+    assert opened.evidence["nobody"] < 0.5
+    assert learner.experts[opened.expert].classes == [8, 9]
 
 
 def test_need_without_novelty_widens_the_expert_and_moves_only_what_is_new(stream):
@@ -274,7 +295,9 @@ def test_need_without_novelty_widens_the_expert_and_moves_only_what_is_new(strea
 
 
 @pytest.mark.parametrize(("room", "gates"), [(2, 2), (1, 1), (0, 0)])
-def test_novelty_without_need_only_adds_gate_neurons_while_there_is_room(stream, room, gates):
+def test_novelty_without_need_only_adds_gate_neurons_while_there_is_room(
+    stream, room, gates
+):
     host = Tiles(100, bring=0.0)
     learner = made("grow", stream, host)
     learner.learn(stream.tasks[0], quiet)
@@ -325,7 +348,9 @@ def test_claims_cover_every_neuron_and_keep_to_the_room(stream):
         claimed = sum(n for who, _, n in host.claims if who == number)
         assert claimed == expert.neurons
     opened = [d.tile for d in learner.decisions if d.action == "new expert"]
-    assert opened == [tile for _, tile, n in host.claims if n == 12]  # two outputs, ten gates
+    assert opened == [
+        tile for _, tile, n in host.claims if n == 12
+    ]  # two outputs, ten gates
     grown = [(d.expert, d.tile, d.neurons) for d in learner.decisions if d.neurons]
     assert grown == [claim for claim in host.claims if claim[2] != 12]
 

@@ -12,7 +12,9 @@ from mosaic_sim import ConfigError, MosaicError
 
 def rows(inputs, labels):
     """Samples as a multiset."""
-    return Counter((label, *row) for row, label in zip(inputs.tolist(), labels.tolist(), strict=True))
+    return Counter(
+        (label, *row) for row, label in zip(inputs.tolist(), labels.tolist(), strict=True)
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -89,19 +91,25 @@ def test_impossible_tasks_are_refused(data, classes, message):
 
 
 def test_a_task_without_samples_is_refused():
-    few = Dataset("few", np.zeros((2, 1)), np.array([0, 1]), np.zeros((2, 1)), np.array([0, 1]), 4)
+    few = Dataset(
+        "few", np.zeros((2, 1)), np.array([0, 1]), np.zeros((2, 1)), np.array([0, 1]), 4
+    )
     with pytest.raises(MosaicError, match=r"Task 1 has no samples of \[2, 3\]"):
         split(few, [[0, 1], [2, 3]])
 
 
 def test_an_unknown_data_set_is_named_with_the_nearest():
-    with pytest.raises(ConfigError, match="Unknown data set 'digit'. Did you mean 'digits'"):
+    with pytest.raises(
+        ConfigError, match="Unknown data set 'digit'. Did you mean 'digits'"
+    ):
         load_dataset("digit", 0, 0.3)
 
 
 @pytest.mark.parametrize("share", [0.001, 0.9999])
 def test_a_split_without_all_classes_on_both_sides_is_refused(share):
-    with pytest.raises(ConfigError, match="training and test samples both need one of each"):
+    with pytest.raises(
+        ConfigError, match="training and test samples both need one of each"
+    ):
         load_dataset("digits", 0, share)
 
 
@@ -110,8 +118,14 @@ def test_a_split_without_all_classes_on_both_sides_is_refused(share):
     [
         ({"train_inputs": np.zeros(3)}, r"train_inputs has shape \(3,\)"),
         ({"train_labels": np.zeros(2, int)}, "for 2 labels; it needs"),
-        ({"test_inputs": np.zeros((0, 2)), "test_labels": np.zeros(0, int)}, "at least one"),
-        ({"test_inputs": np.full((3, 2), np.nan)}, "test_inputs holds values that are not finite"),
+        (
+            {"test_inputs": np.zeros((0, 2)), "test_labels": np.zeros(0, int)},
+            "at least one",
+        ),
+        (
+            {"test_inputs": np.full((3, 2), np.nan)},
+            "test_inputs holds values that are not finite",
+        ),
         ({"test_labels": np.array([0, 1, 2])}, "test_labels must lie between 0 and 1"),
         ({"train_labels": np.array([0, -1, 1])}, "train_labels must lie between 0 and 1"),
     ],

@@ -89,7 +89,10 @@ def test_of_equal_tiles_the_first_wins_in_whatever_order_they_are_offered():
 
 def test_without_room_there_is_no_choice():
     assert choose([1.0], [], leverage=1.0, exchange=0.0) is None
-    assert choose([1.0], [Offer(0, 3, 0.0, 0.0)], leverage=1.0, exchange=0.0, reserve=3) is None
+    assert (
+        choose([1.0], [Offer(0, 3, 0.0, 0.0)], leverage=1.0, exchange=0.0, reserve=3)
+        is None
+    )
 
 
 @pytest.mark.parametrize("expert", [None, 0])

@@ -1,0 +1,114 @@
+"""What every drawing of the cell grid shares: axes, boxes, colours, legible sizes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.ticker import (
+    NullFormatter,
+)
+from matplotlib.transforms import (
+    BboxTransformTo,
+    ScaledTranslation,
+    blended_transform_factory,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.ticker import Formatter
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+
+PALETTE = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255",
+)  # fmt: skip
+"""Owners in order. Okabe and Ito (2008), with wine (Tol) in the place of black."""
+
+
+INK, HAIR = "0.15", "0.72"
+"""Text and wires; outlines of what is not in use."""
+
+
+TILE, ROUTER = 1.36, 0.48
+"""Sides of a neuron tile and of a corner router, in units of the distance of two cells."""
+
+
+TEXT = 4.5
+"""Smallest text that is still drawn on a chip [points]."""
+
+
+def size_in_points(ax: Axes) -> tuple[float, float]:
+    """(width, height) of `ax` as it is now, in points."""
+    box = ax.get_window_extent()
+    scale = 72 / ax.figure.dpi
+    return box.width * scale, box.height * scale
+
+
+def axes_scale(ax: Axes) -> float:
+    """Points from one cell of the chip to the next."""
+    (x0, x1), (y0, y1) = ax.get_xlim(), ax.get_ylim()
+    width, height = size_in_points(ax)
+    return min(width / abs(x1 - x0), height / abs(y1 - y0))
+
+
+def hairline(ax: Axes) -> float:
+    """Width of outlines [points], thinner than the gap between two cells."""
+    return min(0.5, 0.025 * axes_scale(ax))
+
+
+def rectangles(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    width: NDArray[Any] | float,
+    height: NDArray[Any] | float,
+) -> NDArray[np.float64]:
+    """Corners of boxes around the centres (x, y), (boxes, 4, 2)."""
+    right, down = np.array([-0.5, 0.5, 0.5, -0.5]), np.array([-0.5, -0.5, 0.5, 0.5])
+    across = np.asarray(x)[:, None] + np.reshape(width, (-1, 1)) * right
+    along = np.asarray(y)[:, None] + np.reshape(height, (-1, 1)) * down
+    return np.stack([across, along], axis=-1)
+
+
+def cell_outlines(chip: Chip) -> NDArray[np.float64]:
+    """Corners of every cell, (cells, 4, 2): an R1 is as long as the tiles that it joins."""
+    row, column = np.divmod(np.arange(chip.cells), chip.shape[1])
+    side = np.array([ROUTER, TILE])
+    return rectangles(column, row, side[column % 2], side[row % 2])
+
+
+def set_up(ax: Axes, chip: Chip, margin: float) -> None:
+    """Make `ax` a chip seen from above: square cells, row 0 at the top, tiles numbered."""
+    height, width = chip.shape
+    edge = ROUTER / 2 + margin
+    ax.set(xlim=(-edge, width - 1 + edge), ylim=(height - 1 + edge, -edge), aspect="equal")
+    every = max(1, int(np.ceil(11 / (2 * axes_scale(ax)))))
+    columns, rows = range(0, chip.columns, every), range(0, chip.rows, every)
+    ax.set_xticks([2 * c + 1 for c in columns], [str(c) for c in columns])
+    ax.set_yticks([2 * r + 1 for r in rows], [str(r) for r in rows])
+    ax.tick_params(length=0, labelsize="small", colors="0.4")
+    ax.set_xlabel("column of tiles", size="small", color="0.4")
+    ax.set_ylabel("row of tiles", size="small", color="0.4")
+    ax.spines[:].set_visible(False)
+
+
+def colour_bar(ax: Axes, mappable: ScalarMappable, label: str, numbers: Formatter) -> None:
+    """Put a colour bar below `ax`, as a part of it: the figure gets no new Axes."""
+    # Across in fractions of `ax`; down in inches, to leave room for the labels of the axis.
+    inches = ax.figure.dpi_scale_trans + ScaledTranslation(0, 0, BboxTransformTo(ax.bbox))
+    where = blended_transform_factory(ax.transAxes, inches)
+    inset = ax.inset_axes((0.15, -0.6, 0.7, 0.09), transform=where)
+    bar = ax.figure.colorbar(mappable, cax=inset, orientation="horizontal", format=numbers)
+    bar.outline.set(linewidth=0.5, edgecolor=HAIR)
+    bar.ax.xaxis.set_minor_formatter(NullFormatter())
+    bar.ax.tick_params(labelsize="small", length=2)
+    bar.set_label(label, size="small")
+
+
+def text_colour_on(colour: str) -> str:
+    """Black or white, whichever has more contrast on `colour` (WCAG 2: at least 4.5)."""
+    luminance = np.array(to_rgb(colour)) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
+    return "black" if luminance > 0.18 else "white"
