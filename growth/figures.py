@@ -19,11 +19,12 @@ import numpy as np
 from matplotlib.colors import ListedColormap, to_rgb
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 from matplotlib.transforms import (
-from mosaic_sim.errors import MosaicError
     BboxTransformTo,
     ScaledTranslation,
     blended_transform_factory,
 )
+
+from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
