@@ -316,7 +316,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_files(tmp_path):
     old = {p: p.read_bytes() for p in tmp_path.iterdir()}
     broken = drawn()
     broken.axes[0].set_title("$\\nonsense$")
-    with pytest.raises(MosaicError, match="nonsense"):
+    with pytest.raises(ValueError, match="nonsense"):
         save(broken, tmp_path / "a", {"task": [1]})
     assert {p: p.read_bytes() for p in tmp_path.iterdir()} == old
 

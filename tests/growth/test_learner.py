@@ -21,7 +21,7 @@ from growth.strategies import STRATEGIES
 from mosaic_sim import MosaicError, simulate
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
-MICRO = ("train.epochs=1", "stream.steps=4", "hidden=4")
+MICRO = ("train.epochs=1", "stream.steps=4", "hidden=4", "stream.test_share=0.9")
 
 
 class Killed(BaseException):

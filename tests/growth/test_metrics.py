@@ -8,7 +8,7 @@ from scipy import stats
 from growth.metrics import average_accuracy, check_bound, estimate, forgetting
 from mosaic_sim import MosaicError
 
-# Row i: after task i. Task 0 falls from 0.9 (its best, after task 1) to 0.3; task 1 from 0.8 to 0.7.
+# Row i: after task i. Task 0 falls from 0.9 (its best) to 0.3, task 1 from 0.8 to 0.7.
 THREE = [[0.8, 0.0, 0.0], [0.9, 0.8, 0.0], [0.3, 0.7, 1.0]]
 
 
@@ -41,7 +41,7 @@ def test_every_matrix_of_accuracies_keeps_the_bound(matrix):
 
 def test_a_damaged_forgetting_is_refused(monkeypatch):
     monkeypatch.setattr("growth.metrics.forgetting", lambda matrix: 0.5)
-    with pytest.raises(MosaicError, match="above its bound 0.6667: the matrix is damaged"):
+    with pytest.raises(MosaicError, match=r"above its bound 0.6667: the matrix is damaged"):
         check_bound([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]])
     check_bound(THREE)
 
