@@ -330,7 +330,11 @@ def load_routing(path: Path) -> Routing:
 
 
 def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
-    """Summarise a report as plain values, ready for JSON."""
+    """Summarise a report as plain values, ready for JSON.
+
+    Writes are programmed one after the other; `wear` is their mean share of the endurance of
+    the devices in use.
+    """
     return {
         "energy_per_inference": report.energy_per_inference,
         "by_component": {k: v / report.samples for k, v in report.by_component().items()},
@@ -338,6 +342,10 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         "devices": report.devices,
         "writes": deployment_writes,
         "write_energy": price_writes(deployment_writes, report.technology),
+        "write_time": deployment_writes * report.technology["write_time"].value,
+        "wear": deployment_writes
+        / max(sum(report.devices.values()), 1)
+        / report.technology["endurance"].value,
         "critical_path": report.critical_path,
         "technology": report.technology.name,
         "rows": [

@@ -26,7 +26,8 @@ __all__ = ["draw_comparison", "draw_run"]
 def draw_run(run: RunFolder) -> list[Path]:
     """Draw everything about one run into its folder ``figures``.
 
-    The map shows the first seed after its last task; the rest is the mean over seeds.
+    Maps, energies and growth are of the first seed; the accuracy matrix is the mean over
+    seeds.
 
     Returns
     -------
@@ -136,7 +137,9 @@ def _growth_over_time(summary: Summary, folder: Path) -> Path:
     tiles = [row["tiles"] for row in metrics]
     writes = [row["writes"] for row in cost]
     seen: Counter[tuple[int, str]] = Counter(
-        (d["task"], d["action"]) for d in summary.growth[0] if d["action"] != "none"
+        (d["task"], d["action"])
+        for d in summary.growth[0]
+        if d["action"] != "none" and (d["action"] != "widen" or d["neurons"])
     )
     figure = Figure(figsize=(6.8, 4.8), layout="constrained")
     figures.growth_over_time(

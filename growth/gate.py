@@ -66,8 +66,8 @@ class Decision:
     neurons : int
         Hidden neurons added.
     tile : int or None
-    evidence : dict of float
-        Need (z, singular values, loss), novelty, benefit and price.
+    evidence : dict
+        Need (z, singular values, loss), novelty, share of nobody, benefit and price.
     """
 
     action: str
@@ -94,7 +94,8 @@ class Gate:
 
     Notes
     -----
-    The gate stores means of inputs, never inputs.
+    The gate stores means of clusters of inputs. A cluster of one input is that input: keep
+    `prototypes` well below the number of samples.
     """
 
     def __init__(self, prototypes: int, rng: np.random.Generator) -> None:
@@ -145,7 +146,7 @@ class Gate:
         """Weights (k, inputs) and biases (k,) of an expert's gate neurons, threshold 1.
 
         The mean drive of gate neuron j is ``1 - |x - p_j|^2 / (2 width)``, up to the error of
-        the linear fit: an input equal to the prototype makes it fire at every step.
+        the linear fit: an input equal to the prototype makes it fire at nearly every step.
         """
         if self.fit is None:
             raise MosaicError("The gate has no experts yet; add one first.")
@@ -201,15 +202,16 @@ def _half_square(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 def decide(need: float, novelty: float, *, need_above: float, novelty_above: float) -> str:
     """Combine the two signals.
 
+    `need` is a z-score, `novelty` the share of nobody in explaining the inputs, 0 to 1.
     Need with novelty opens a new expert, need without novelty widens the responsible one,
     novelty without need reuses it, and neither does nothing. Label noise has no coherent
     need; a task that returns has no novelty.
 
     Examples
     --------
-    >>> decide(9.0, 4.0, need_above=3.0, novelty_above=1.0)
+    >>> decide(9.0, 0.9, need_above=3.0, novelty_above=0.5)
     'new expert'
-    >>> decide(0.1, 4.0, need_above=3.0, novelty_above=1.0)
+    >>> decide(0.1, 0.9, need_above=3.0, novelty_above=0.5)
     'reuse'
     """
     if need > need_above:

@@ -48,8 +48,8 @@ class Need:
         M, the gradient of the mean loss through a neuron at rest with outgoing weight 1.
     z : float
         How coherent the gradient is over samples, in standard deviations: the lower of two
-        scores, against random signs of the samples' contributions (what is learnt already
-        scores near 0) and against random labels (label noise scores near 0, also where an
+        scores, against random signs of the samples' contributions (what cancels between
+        samples scores near 0) and against random labels (label noise scores near 0, also where an
         expert that is sure of the right labels could learn to be less sure).
     loss : float
         Mean loss on the samples.

@@ -9,11 +9,13 @@
         metrics.jsonl             accuracies after each task
         growth.jsonl              decisions with their evidence
         cost.jsonl                the bill after each task
+        cost-rram-22nm.jsonl      the same under another technology, from 'mosaic price'
         program-0.npz, run-0.npz  chip image and spike totals after task 0, for re-pricing
+        routing-0.npz             its routes, for the map
         checkpoint.pt             to resume from
         provenance.json           versions, machine, command, times
         DONE                      written last
-      figures/
+      figures/                    .svg, .png, and the numbers in .csv
 """
 
 from __future__ import annotations

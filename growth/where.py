@@ -57,7 +57,7 @@ def choose(
     ceiling : float
         What the benefit cannot exceed: the loss that there is.
     reserve : int
-        Slots that the expert needs beside its hidden neurons.
+        Slots that the expert needs beside its hidden neurons; they are paid for too.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def choose(
             if more - benefit <= exchange * offer.neuron:
                 break
             benefit, neurons = more, neurons + 1
-        joules = neurons * offer.neuron + offer.bring
+        joules = (neurons + reserve) * offer.neuron + offer.bring
         choices.append(Choice(offer.tile, neurons, benefit, exchange * joules, joules))
     if not choices:
         return None

@@ -153,15 +153,19 @@ def _events(
     if first:
         add(outside, np.array(ports), DRIVEN, 1)
 
-    # Wired outputs: routers around a neuron's tile that its tree does not cross are read too.
-    on_tree = set(map(tuple, crossed.tolist()))
+    # Wired outputs: a row of each router around a neuron's tile is driven, whether its tree
+    # leaves through it or not.
     width = chip.shape[1]
+    step = np.array([-width, 1, width, -1])
+    leaving = ~is_router[routing.cell]
+    through = routing.cell[leaving] + step[routing.side[leaving]]
+    entered = set(zip(routing.source[leaving].tolist(), through.tolist(), strict=True))
     stubs = np.array(
         [
             (first + j, there)
             for j, cell_ in enumerate(home.tolist())
             for there in (cell_ - width, cell_ + 1, cell_ + width, cell_ - 1)
-            if (first + j, there) not in on_tree
+            if (first + j, there) not in entered
         ],
         np.int64,
     ).reshape(-1, 2)

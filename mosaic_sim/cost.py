@@ -65,8 +65,8 @@ class CostReport:
     hops : int
         Routing tiles crossed by all spikes.
     critical_path : float [s]
-        Crossbar reads and hops on the longest way of a spike within one step; a step cannot
-        be shorter.
+        Crossbar reads and hops on the longest way of a spike within one step, bounded from
+        above: a step that is longer is long enough.
     technology : Technology
     """
 

@@ -146,7 +146,9 @@ class Strategy:
 
     # the only training loop of the package ----------------------------------------------
 
-    def fit(self, expert: Expert, task: Task, epochs: int, progress: Progress) -> None:
+    def fit(
+        self, expert: Expert, task: Task, epochs: int, progress: Progress = _silent
+    ) -> None:
         """Train `expert` on a task for some epochs with Adam."""
         settings = self.experiment.train
         spikes = encode(task.train_inputs, self.experiment.stream.steps)

@@ -134,7 +134,7 @@ def test_what_is_no_file_is_refused_with_the_packaged_names(tmp_path):
         "split-digits-gro",
     ):
         with pytest.raises(
-            MosaicError, match="There is no configuration .* split-digits-grow"
+            MosaicError, match=r"There is no configuration .* split-digits-grow"
         ):
             load_experiment(source)
 

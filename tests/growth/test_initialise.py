@@ -196,7 +196,7 @@ def test_a_matrix_that_is_not_finite_is_refused(bad):
 def test_a_diverged_expert_is_refused_with_advice():
     expert, spikes, targets = problem()
     expert.into_out.data[0, 0] = float("nan")
-    with pytest.raises(MosaicError, match="has diverged. Use a smaller learning rate"):
+    with pytest.raises(MosaicError, match=r"has diverged\. Use a smaller learning rate"):
         measure_need(expert, spikes, targets, LOSSES["ce"])
 
 
@@ -207,21 +207,18 @@ def test_orientation_costs_no_gradient_and_drives_the_mean_input_up():
     expert, spikes, targets = problem()
     need = measure_need(expert, spikes, targets, LOSSES["ce"])
     _, plain, _ = gradmax(need.matrix, 2, 1.0)
+    norm = widened(expert, plain, spikes, targets, LOSSES["ce"])[0].norm()
     for toward, sign in ((need.toward, 1), (-need.toward, -1)):
         _, outgoing, _ = gradmax(need.matrix, 2, 1.0, toward)
         assert close(outgoing.abs(), plain.abs())
         step, _ = widened(expert, outgoing, spikes, targets, LOSSES["ce"])
-        _, reference = widened(expert, plain, spikes, targets, LOSSES["ce"])
-        norm = widened(expert, plain, spikes, targets, LOSSES["ce"])[0].norm()
         assert float(step.norm()) == pytest.approx(float(norm), rel=1e-5)
         assert (sign * (-0.1 * step @ need.toward) > 0).all()
 
 
 def test_the_right_sign_starts_to_spike_in_training_and_the_wrong_one_never_does():
     expert, spikes, _ = problem(hidden=0)
-    targets = torch.ones(
-        SAMPLES, dtype=torch.long
-    )  # one label: what there is to learn is to fire
+    targets = torch.ones(SAMPLES, dtype=torch.long)  # there is only to learn to fire
     need = measure_need(expert, spikes, targets, LOSSES["ce"])
     fired = {}
     for sign in (1, -1):

@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -93,19 +94,18 @@ def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(
         written.append(goal.name)
         return replace(draft, goal)
 
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Path, "replace", kill)
+    monkeypatch.setattr(Path, "replace", kill)
+    with pytest.raises(Killed):
         run_seed(micro.experiment, 0, folder.seed(0), quiet)
+    monkeypatch.undo()
     assert not folder.done
     with pytest.raises(MosaicError, match="not finished"):
         open_run(folder.path)
     run_seed(micro.experiment, 0, folder.seed(0), quiet)
     assert folder.done
     assert records(folder) == records(micro)
-    for one, other in zip(
-        folder.seed(0).lines("cost"), micro.seed(0).lines("cost"), strict=True
-    ):
-        assert one == other
+    for image in micro.seed(0).path.glob("*.npz"):
+        assert (folder.seed(0).path / image.name).read_bytes() == image.read_bytes()
 
 
 @every_strategy
@@ -162,7 +162,7 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(micro, tmp_path):
     folder = RunFolder.create(tmp_path, micro.experiment)
     (folder.seed(0).path / "checkpoint.pt").write_bytes(b"no checkpoint")
     with pytest.raises(
-        MosaicError, match="damaged; delete .*seed-0' to start this"
+        MosaicError, match=r"damaged; delete .*seed-0' to start this"
     ) as refused:
         run_seed(micro.experiment, 0, folder.seed(0), quiet)
     assert "\n" not in str(refused.value)
@@ -192,7 +192,7 @@ def test_recorded_accuracies_are_those_of_the_stored_program(name, runs):
         assert row["tiles"] == len(set(program.tile.tolist()))
         assert row["free_tiles"] == 16 - row["tiles"]
         assert row["hidden"] == [len(b["hidden"]) for _, b in known]
-        owner = [next(e for e, (_, b) in enumerate(known) if n in sum(b.values(), []))
+        owner = [next(e for e, (_, b) in enumerate(known) if n in chain(*b.values()))
                  for n in range(row["neurons"])]  # fmt: skip
         assert row["owner"] == owner
         if name == "grow":

@@ -1,3 +1,5 @@
+from itertools import chain, pairwise
+
 import numpy as np
 import pytest
 import snntorch
@@ -112,7 +114,7 @@ def test_every_neuron_is_born_once_and_keeps_its_number(story):
         if born
     }
     assert found == claimed
-    assert sorted(sum(found.values(), [])) == list(range(net.neurons))
+    assert sorted(chain(*found.values())) == list(range(net.neurons))
     assert net.neurons == sum(one.neurons for one in net.experts)
 
 
@@ -144,7 +146,7 @@ def opinions(draw):
     labels = sum(sizes) + draw(st.integers(0, 2))
     names = draw(st.permutations(range(labels)))
     cuts = np.cumsum([0, *sizes])
-    classes = [list(names[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)]
+    classes = [list(names[a:b]) for a, b in pairwise(cuts)]
     samples = draw(st.integers(1, 3))
     counts = st.integers(0, 30)
     out = [draw(arrays(np.int64, (samples, size), elements=counts)) for size in sizes]
@@ -171,7 +173,7 @@ def test_the_mixture_is_the_sum_of_opinions_weighed_by_the_gates(case, gain):
             for place, label in enumerate(members):
                 expected[label] += weight[e] * opinion[place]
         assert row == pytest.approx(expected, rel=1e-9, abs=1e-300)
-    known = sum(classes, [])
+    known = [*chain(*classes)]
     assert scores[:, known].sum(1) == pytest.approx(1)
     assert not np.delete(scores, known, axis=1).any()
 

@@ -49,7 +49,9 @@ def test_a_place_that_cannot_be_written_to_is_refused(tmp_path):
     file = tmp_path / "file"
     file.touch()
     for root in (file, file / "below"):
-        with pytest.raises(MosaicError, match="Cannot write to .*; give a folder for runs"):
+        with pytest.raises(
+            MosaicError, match=r"Cannot write to .*; give a folder for runs"
+        ):
             RunFolder.create(root, tiny("grow"))
 
 

@@ -100,7 +100,7 @@ def test_a_task_without_samples_is_refused():
 
 def test_an_unknown_data_set_is_named_with_the_nearest():
     with pytest.raises(
-        ConfigError, match="Unknown data set 'digit'. Did you mean 'digits'"
+        ConfigError, match=r"Unknown data set 'digit'\. Did you mean 'digits'"
     ):
         load_dataset("digit", 0, 0.3)
 

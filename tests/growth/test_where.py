@@ -31,7 +31,7 @@ def best_of_all(singular, offers, *, leverage, exchange, ceiling, reserve):
             if offer.room - reserve < 1:
                 continue
             benefit = min(sum(leverage * s**2 for s in singular[:k]), ceiling)
-            joules = offer.bring + k * offer.neuron
+            joules = offer.bring + (reserve + k) * offer.neuron
             found.append((-(benefit - exchange * joules), offer.tile, k, benefit, joules))
     return min(found) if found else None
 
