@@ -50,7 +50,7 @@ bench: $(RUNTIME)  ## run every script in benchmarks/
 	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)
-	rm -rf docs/_build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf docs/_build docs/_generated dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamps make a second call install nothing. The larger installation contains the smaller.

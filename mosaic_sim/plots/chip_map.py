@@ -249,7 +249,7 @@ def _draw_tiles(ax: Axes, program: Program, owner: NDArray[np.int64]) -> None:
                 zorder=5,
             )
     slots = _slots(program, x, y, room=TILE - 0.16, text=0.34 if with_text else 0.0)
-    if np.ptp(slots[:1, :, 0]) * scale >= 2:
+    if slots.size and np.ptp(slots[:1, :, 0]) * scale >= 2:
         face, boxes, label = [_colour(k) for k in owner.tolist()], slots, "_slots"
     else:
         used = np.flatnonzero(filled)

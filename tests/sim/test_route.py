@@ -329,6 +329,27 @@ def test_trees_to_three_tiles_are_at_most_an_eighth_longer_in_the_mean(router):
     assert shortest <= laid <= 1.125 * shortest
 
 
+@ROUTER
+def test_trees_stay_short_where_other_sources_lie_already(router):
+    rng = np.random.default_rng(0)
+    chip = Chip(3, 3, 9, 40, 40, 40)
+    tiles = [rng.permutation(9)[: 2 + k % 4] for k in range(40)]
+    source = np.repeat(np.arange(40), [len(t) for t in tiles])
+    network = Network.from_synapses(  # neuron k is all there is on tile k
+        inputs=40, neurons=9, source=source, target=np.concatenate(tiles), weight=1.0
+    )
+    placement = placed(range(9), [0] * 9, rng.integers(0, 12, 40))
+    routing = route(network, chip, placement, router=router)
+    laid = shortest = 0
+    for source in range(40):
+        links = len(links_of(chip, routing, source))
+        start = start_of(network, chip, placement, source)
+        best = steiner(chip, start, targets_of(network, chip, placement, source))
+        assert best <= links <= 2 * best
+        laid, shortest = laid + links, shortest + best
+    assert laid <= 1.125 * shortest
+
+
 # --- capacity at its limit ------------------------------------------------------------
 
 
