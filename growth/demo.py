@@ -49,8 +49,10 @@ def demo(
     drawings : list of Path
     """
     experiments = [load_experiment(f"split-digits-{name}", settings) for name in LEARNERS]
-    runs = run_experiments(experiments, root, jobs=jobs, console=console)
+    runs = run_experiments(experiments, root, jobs=jobs, console=console, finish=draw_run)
     names = "".join(run.path.name for run in runs)
     both = Path(root) / f"demo-{hashlib.sha256(names.encode()).hexdigest()[:8]}"
-    drawings = [path for run in runs for path in draw_run(run)]
+    drawings = [
+        path for run in runs for path in sorted((run.path / "figures").glob("*.svg"))
+    ]
     return runs, drawings + draw_comparison(runs, both)

@@ -13,10 +13,11 @@ from matplotlib.figure import Figure
 from growth import figures
 from growth.bridge import COMPONENTS, load_program, load_routing
 from growth.metrics import estimate
-from growth.report import reprice, summarise, technology_of
+from growth.report import reprice_one, summarise, technology_of
 from mosaic_sim import plots
 
 if TYPE_CHECKING:
+    from growth.bridge import CostReport
     from growth.report import Summary
     from growth.runs import RunFolder
 
@@ -101,10 +102,7 @@ def _accuracy_matrix(summary: Summary, folder: Path) -> Path:
 
 
 def _energy_by_component(runs: dict[str, RunFolder], folder: Path) -> Path:
-    reports = {
-        name: next(iter(reprice(run, technology_of(run)).values()))[-1]
-        for name, run in runs.items()
-    }
+    reports = {name: _last_report(run) for name, run in runs.items()}
     figure = Figure(figsize=(6.4, 1.6 + 0.7 * len(runs)), layout="constrained")
     plots.energy_by_component(reports, ax=figure.subplots())
     figure.suptitle("Energy per inference after the last task, first seed")
@@ -117,7 +115,7 @@ def _energy_by_component(runs: dict[str, RunFolder], folder: Path) -> Path:
 
 
 def _energy_by_tile(run: RunFolder, summary: Summary, folder: Path) -> Path:
-    report = next(iter(reprice(run, technology_of(run)).values()))[-1]
+    report = _last_report(run)
     last = summary.metrics[0][-1]["task"]
     program = load_program(run.seeds[0].path / f"program-{last}.npz")
     figure = Figure(figsize=(6.2, 5.2), layout="constrained")
@@ -191,6 +189,12 @@ def _interval(values: Sequence[float]) -> tuple[float, float, float]:
         nan if found.low is None else found.low,
         nan if found.high is None else found.high,
     )
+
+
+def _last_report(run: RunFolder) -> CostReport:
+    """Bill of the first seed after its last task."""
+    task = run.seeds[0].lines("cost")[-1]["task"]
+    return reprice_one(run.seeds[0], task, technology_of(run))
 
 
 def _save(figure: Figure, path: Path, table: Mapping[str, Sequence[object]]) -> Path:

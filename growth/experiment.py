@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -39,6 +39,7 @@ def run_experiments(
     *,
     jobs: int | None = None,
     console: Console | None = None,
+    finish: Callable[[RunFolder], object] | None = None,
 ) -> list[RunFolder]:
     """Run all seeds of all experiments; what is done already is not run again.
 
@@ -51,6 +52,9 @@ def run_experiments(
         Processes; as many as cores by default, 1 runs in this process.
     console : rich.console.Console, optional
         Where the progress bar is drawn; none without it.
+    finish : callable, optional
+        Called once with each folder when its last seed is done, in the process that is free;
+        a function at the top of a module, so that it can be sent there.
 
     Returns
     -------
@@ -94,8 +98,11 @@ def run_experiments(
         if workers == 1:
             for experiment, seed, part in todo:
                 run_seed(experiment, seed, part, partial(show, experiment.name, seed))
+            if finish is not None:
+                for folder in folders:
+                    finish(folder)
         else:
-            _run_parallel(todo, workers, show)
+            _run_parallel(todo, workers, show, folders, finish)
     return folders
 
 
@@ -103,15 +110,24 @@ Unit = tuple["Experiment", int, SeedFolder]
 
 
 def _run_parallel(
-    todo: list[Unit], workers: int, show: Callable[[str, int, float], None]
+    todo: list[Unit],
+    workers: int,
+    show: Callable[[str, int, float], None],
+    folders: list[RunFolder],
+    finish: Callable[[RunFolder], object] | None,
 ) -> None:
     # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
     context = multiprocessing.get_context("spawn")
     news, stop = context.SimpleQueue(), context.Event()
     with ProcessPoolExecutor(workers, context, _start_worker, (news, stop)) as pool:
-        waiting = {pool.submit(_work, *unit) for unit in todo}
+        waiting: set[Future[object]] = {pool.submit(_work, *unit) for unit in todo}
+        open_folders = list(folders) if finish is not None else []
         try:
-            while waiting:
+            while waiting or open_folders:
+                for folder in [folder for folder in open_folders if folder.done]:
+                    assert finish is not None
+                    waiting.add(pool.submit(finish, folder))
+                    open_folders.remove(folder)
                 done, waiting = wait_for(waiting, timeout=0.2)
                 while not news.empty():
                     show(*news.get())

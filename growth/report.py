@@ -31,6 +31,7 @@ __all__ = [
     "endings",
     "life_table",
     "reprice",
+    "reprice_one",
     "reprice_table",
     "summarise",
 ]
@@ -287,13 +288,14 @@ def reprice(run: RunFolder, technology: Technology) -> dict[str, list[CostReport
     """
     return {
         seed.path.name: [
-            _reprice_one(seed, row["task"], technology) for row in seed.lines("cost")
+            reprice_one(seed, row["task"], technology) for row in seed.lines("cost")
         ]
         for seed in run.seeds
     }
 
 
-def _reprice_one(seed: SeedFolder, task: int, technology: Technology) -> CostReport:
+def reprice_one(seed: SeedFolder, task: int, technology: Technology) -> CostReport:
+    """Price the stored run of one seed after one task."""
     program = load_program(seed.path / f"program-{task}.npz")
     path = seed.path / f"run-{task}.npz"
     try:

@@ -256,6 +256,18 @@ def test_a_tile_whose_lines_are_taken_gets_no_second_reader(placer):
     assert sorted(tiles) == [0, 1]
 
 
+@PLACER
+def test_a_neuron_that_feeds_a_tile_without_free_lines_sits_there_itself(placer):
+    # Four inputs fill the lines of tile 1; neuron 2 feeds both tiles, as cheap from either.
+    network = Network.from_synapses(
+        inputs=4, neurons=3, source=[0, 1, 2, 3, 6, 6], target=[0, 0, 0, 0, 0, 1],
+        weight=1.0, delay=1,
+    )  # fmt: skip
+    within = {0: [1], 1: [0]}
+    placement = place(network, Chip(1, 2, 2, 1, 4, 4), within=within, placer=placer)
+    assert placement.tile.tolist() == [1, 0, 1]
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

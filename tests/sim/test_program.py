@@ -429,6 +429,15 @@ def test_a_program_is_saved_whole_or_not_at_all(tmp_path, monkeypatch):
     assert path.read_bytes() == b"old"
 
 
+def test_a_reader_of_the_old_file_is_not_disturbed_by_a_new_one(tmp_path):
+    path = tmp_path / "program.npz"
+    path.write_bytes(b"old")
+    with path.open("rb") as reader:
+        save_program(two_neurons().program, path)
+        assert reader.read() == b"old"
+    assert load_program(path).leak.size == 2
+
+
 DAMAGE = [
     ("chip", lambda a: a[:-1], "chip has not six"),
     ("chip", lambda a: a.astype(float), "chip holds float64"),

@@ -329,25 +329,49 @@ def test_trees_to_three_tiles_are_at_most_an_eighth_longer_in_the_mean(router):
     assert shortest <= laid <= 1.125 * shortest
 
 
+def crowd():
+    """Return 40 inputs that reach two to five tiles each; neuron k is alone on tile k."""
+    rng = np.random.default_rng(0)
+    tiles = [rng.permutation(9)[: 2 + k % 4] for k in range(40)]
+    network = Network.from_synapses(
+        inputs=40, neurons=9, source=np.repeat(range(40), [len(t) for t in tiles]),
+        target=np.concatenate(tiles), weight=1.0,
+    )  # fmt: skip
+    return network, Chip(3, 3, 9, 40, 40, 40), placed(range(9), [0] * 9, np.arange(40) % 12)
+
+
 @ROUTER
 def test_trees_stay_short_where_other_sources_lie_already(router):
-    rng = np.random.default_rng(0)
-    chip = Chip(3, 3, 9, 40, 40, 40)
-    tiles = [rng.permutation(9)[: 2 + k % 4] for k in range(40)]
-    source = np.repeat(np.arange(40), [len(t) for t in tiles])
-    network = Network.from_synapses(  # neuron k is all there is on tile k
-        inputs=40, neurons=9, source=source, target=np.concatenate(tiles), weight=1.0
-    )
-    placement = placed(range(9), [0] * 9, rng.integers(0, 12, 40))
+    network, chip, placement = crowd()
     routing = route(network, chip, placement, router=router)
-    laid = shortest = 0
     for source in range(40):
-        links = len(links_of(chip, routing, source))
         start = start_of(network, chip, placement, source)
         best = steiner(chip, start, targets_of(network, chip, placement, source))
-        assert best <= links <= 2 * best
-        laid, shortest = laid + links, shortest + best
-    assert laid <= 1.125 * shortest
+        assert best <= len(links_of(chip, routing, source)) <= 2 * best
+
+
+def test_greedy_extends_a_tree_to_the_nearest_missing_tile():
+    network, chip, placement = crowd()
+    routing = route(network, chip, placement, router=ROUTERS["greedy"])
+
+    def nearest(tree, missing):
+        """Links from the tree to the nearest of the missing tiles, by search."""
+        front, seen, links = tree, tree, 0
+        while not front & missing:
+            front = {b for a in front if kind(*a) != "NT" for b in around(*a)} - seen
+            front = {(r, c) for r, c in front if 0 <= r <= 6 and 0 <= c <= 6}
+            seen, links = seen | front, links + 1
+        return links
+
+    for source in range(40):
+        tree = {start_of(network, chip, placement, source)}
+        missing = targets_of(network, chip, placement, source)
+        way = []
+        for _, there in links_of(chip, routing, source):
+            way.append(there)
+            if kind(*there) == "NT":
+                assert len(way) == nearest(tree, missing)
+                tree, missing, way = tree | set(way), missing - {there}, []
 
 
 # --- capacity at its limit ------------------------------------------------------------
