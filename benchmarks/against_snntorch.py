@@ -56,7 +56,15 @@ def main() -> None:
     torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     table = Table(title="CPU time per sample, one thread, all spikes recorded")
-    for name in ("network", "steps", "batch", "spikes", "snnTorch [µs]", "ours [µs]", "ratio"):
+    for name in (
+        "network",
+        "steps",
+        "batch",
+        "spikes",
+        "snnTorch [µs]",
+        "ours [µs]",
+        "ratio",
+    ):
         table.add_column(name, justify="right")
     for sizes, steps, batch, rate in (
         ([64, 64, 10], 16, 600, 0.3),

@@ -9,12 +9,27 @@ from growth.metrics import average_accuracy, check_bound, estimate, forgetting
 from mosaic_sim import MosaicError
 
 # Row i: after task i. Task 0 falls from 0.9 (its best) to 0.3, task 1 from 0.8 to 0.7.
-THREE = [[0.8, 0.0, 0.0], [0.9, 0.8, 0.0], [0.3, 0.7, 1.0]]
+THREE = [[0.9, 0.0, 0.0], [0.6, 0.8, 0.0], [0.3, 0.7, 1.0]]
+
+
+square = st.integers(2, 5).flatmap(
+    lambda n: arrays(np.float64, (n, n), elements=st.floats(0, 1))
+)
 
 
 def test_measures_of_a_matrix_worked_by_hand():
     assert average_accuracy(THREE) == pytest.approx(2.0 / 3)
     assert forgetting(THREE) == pytest.approx((0.6 + 0.1) / 2)
+
+
+@given(square)
+def test_forgetting_is_the_mean_drop_from_the_best_accuracy_before_the_end(matrix):
+    tasks = len(matrix)
+    drops = []
+    for task in range(tasks - 1):
+        best = max(matrix[learnt][task] for learnt in range(tasks - 1))
+        drops.append(best - matrix[tasks - 1][task])
+    assert forgetting(matrix) == pytest.approx(sum(drops) / len(drops), abs=1e-12)
 
 
 def test_getting_better_is_negative_forgetting():
@@ -27,11 +42,6 @@ def test_getting_better_is_negative_forgetting():
 def test_forgetting_is_undefined_without_one_row_for_each_of_several_tasks(matrix):
     assert forgetting(matrix) is None
     check_bound(matrix)
-
-
-square = st.integers(2, 5).flatmap(
-    lambda n: arrays(np.float64, (n, n), elements=st.floats(0, 1))
-)
 
 
 @given(square)
