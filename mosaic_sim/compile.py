@@ -53,8 +53,8 @@ def compile_program(
       for a neuron also the feedback row of its own tile, which is wired;
     - in each routing tile on its tree one row of ``4 * lines`` devices, of which one is HCS
       for each line that is asserted; every column is compared once;
-    - a neuron's output is wired into the four routers around its tile: those that are not on
-      its tree are read too, all LCS.
+    - a neuron's output is wired into the four routers around its tile: a row of each is read,
+      all LCS where its tree does not leave the tile through that router.
 
     Parameters
     ----------

@@ -119,6 +119,21 @@ def test_every_neuron_may_have_its_own_leak_and_threshold():
     assert network.threshold.tolist() == threshold.tolist()
 
 
+@pytest.mark.parametrize(
+    "resets", [("zero", "none", "subtract"), ("none", "subtract", "zero")]
+)
+def test_every_layer_may_have_its_own_leak_threshold_and_reset(resets):
+    layers = []
+    for reset, beta, threshold in zip(
+        resets, (0.5, 0.0, 1.0), (0.5, 0.75, 1.0), strict=True
+    ):
+        layers += [
+            nn.Linear(8, 8),
+            snn.Leaky(beta=beta, threshold=threshold, reset_mechanism=reset),
+        ]
+    assert_same_spikes(randomise(nn.Sequential(*layers), seed=6, mean=0.12), drive(8))
+
+
 def test_learned_parameters_are_read_too():
     model = nn.Sequential(
         nn.Linear(5, 4),

@@ -27,6 +27,7 @@ from mosaic_sim import (
     Device,
     MosaicError,
     Network,
+    Routing,
     compile_program,
     count_events,
     device_count,
@@ -62,7 +63,7 @@ class Spike:
         self.lines = max(built.chip.tile_lines, built.chip.r0_lines, built.chip.r1_lines)
         self.delivered = Counter()  # (tile cell, slot) -> signed level
         self.rows = []  # rows read, (cell, row), in the order in which the spike reaches them
-        self.out = Counter()  # lines asserted by each routing tile
+        self.out = Counter()  # lines that a row of a routing tile asserts
         first = built.network.first_neuron
         if source < first:
             cell, side = built.chip.port_cell(int(built.placement.port[source]))
@@ -88,7 +89,7 @@ class Spike:
         assert len(self.rows) < 1000, "the spike runs in circles"
         for (there, at, column), level in self.image.items():
             if (there, at, level) == (cell, row, 1):
-                self.out[cell] += 1
+                self.out[cell, row] += 1
                 self.leave(cell, *divmod(column, self.lines))
 
     def read(self, cell, row):
@@ -128,20 +129,21 @@ def test_events_of_a_spike_are_those_of_the_rows_that_it_reads(built):
             if count:
                 expected[cell, event] += count
 
-        for cell in {cell for cell, _ in spike.rows}:
+        assert len(set(spike.rows)) == len(spike.rows)
+        for cell, at in spike.rows:
             name = chip.kinds[cell]
             if name == "NT":
-                for at in {at for where, at in spike.rows if where == cell}:
-                    held = [v for (c, r, _), v in image.items() if (c, r) == (cell, at)]
-                    held += [0] * (2 * chip.neurons_per_tile - len(held))
-                    for level, count in Counter(held).items():
-                        add(cell, read + level, count)
+                held = [v for (c, r, _), v in image.items() if (c, r) == (cell, at)]
+                held += [0] * (2 * chip.neurons_per_tile - len(held))
+                for level, count in Counter(held).items():
+                    add(cell, read + level, count)
             else:
                 columns = 4 * (chip.r0_lines if name == "R0" else chip.r1_lines)
+                asserted = spike.out[cell, at]
                 add(cell, EVENTS.index("router column compared"), columns)
-                add(cell, EVENTS.index("router HCS read"), spike.out[cell])
-                add(cell, EVENTS.index("router LCS read"), columns - spike.out[cell])
-                add(cell, EVENTS.index("hop"), int(spike.out[cell] > 0))
+                add(cell, EVENTS.index("router HCS read"), asserted)
+                add(cell, EVENTS.index("router LCS read"), columns - asserted)
+                add(cell, EVENTS.index("hop"), int(asserted > 0))
         if source >= network.first_neuron:
             home = chip.tile_cell(int(placement.tile[source - network.first_neuron]))
             add(home, EVENTS.index("neuron spike"), 1)
@@ -268,6 +270,32 @@ def test_the_image_of_two_neurons_is_the_one_worked_out_by_hand():
         (8, 8, 0): 6,  # feedback row of slot 0: 0.4 of 15 levels
         (8, 8, 1): 0,
     }
+
+
+def test_a_router_that_the_tree_enters_again_reads_its_wired_row_too():
+    # 2 x 2 tiles: neuron 0 leaves tile 0 to the south, and comes by the corner R0 12 into
+    # R1 7, which it is wired into from the other side, on its way to tile 1.
+    network = Network.from_synapses(
+        inputs=0, neurons=2, source=[0], target=[1], weight=[1.0], delay=1
+    )
+    chip = Chip(2, 2, neurons_per_tile=1, tile_lines=1, r0_lines=2, r1_lines=3)
+    placement = placed([0, 1], [0, 0], [])
+    routing = Routing(
+        offsets=np.array([0, 4, 4]),
+        cell=np.array([6, 11, 12, 7], np.int32),
+        side=np.array([2, 1, 0, 1], np.int32),
+        line=np.zeros(4, np.int32),
+        entry_line=np.zeros(0, np.int32),
+    )
+    program = compile_program(network, chip, placement, routing)
+    counts = count_events(program, np.array([1, 0]), 0)
+    compared = counts[:, EVENTS.index("router column compared")]
+    assert {cell: int(n) for cell, n in enumerate(compared) if n} == {
+        1: 12, 5: 12, 11: 12, 12: 8, 7: 2 * 12
+    }  # fmt: skip
+    assert counts[7, EVENTS.index("router HCS read")] == 1
+    assert counts[7, EVENTS.index("router LCS read")] == 23
+    assert counts[:, EVENTS.index("hop")].sum() == 3
 
 
 def test_devices_of_two_neurons_are_six_of_synapses_and_two_connections():
