@@ -62,7 +62,7 @@ class TrainConfig(_Section):
 
     loss: Literal["ce_count", "mse_count"] = "ce_count"
     epochs: int = Field(default=5, ge=1)
-    batch: int = Field(default=32, ge=1)
+    batch: int = Field(default=48, ge=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     correct_rate: float = Field(default=0.8, gt=0, le=1)
     incorrect_rate: float = Field(default=0.1, ge=0, lt=1)
