@@ -17,8 +17,8 @@ RECORDS = ("metrics", "growth", "cost")
 def tiny(strategy: str, *settings: str) -> Experiment:
     """Two tasks of two digits, two epochs, one seed."""
     small = (
-        "seeds=[0]", "train.epochs=2", "stream.classes=[[0,1],[2,3]]", "stream.steps=8",
-        "hidden=12",
+        "seeds=[0]", "train.epochs=2", "train.batch=32", "stream.classes=[[0,1],[2,3]]",
+        "stream.steps=8", "hidden=12",
     )  # fmt: skip
     return load_experiment(f"split-digits-{strategy}", (*small, *settings))
 
