@@ -14,18 +14,15 @@ from mosaic_sim.compile import compile_program
 from mosaic_sim.cost import CostReport, price
 from mosaic_sim.device import Device
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, RoutingError
+from mosaic_sim.events import count_events, device_count, writes
 from mosaic_sim.network import Network, join
 from mosaic_sim.place import Placement, place
-from mosaic_sim.program import (
-    Program,
-    count_events,
-    device_count,
-    load_program,
-    save_program,
-    writes,
-)
+from mosaic_sim.program import Program, load_program, save_program
+from mosaic_sim.recording import Recording
 from mosaic_sim.route import Routing, route
-from mosaic_sim.simulate import Recording, simulate
+from mosaic_sim.simulate import simulate
+from mosaic_sim.spikes import Events
+from mosaic_sim.steps import Steps, price_steps
 from mosaic_sim.technology import Technology, load_technology, technology_preset
 
 __all__ = [
@@ -35,6 +32,7 @@ __all__ = [
     "ConfigError",
     "CostReport",
     "Device",
+    "Events",
     "MosaicError",
     "Network",
     "Placement",
@@ -42,6 +40,7 @@ __all__ = [
     "Recording",
     "Routing",
     "RoutingError",
+    "Steps",
     "Technology",
     "chip_preset",
     "compile_program",
@@ -52,6 +51,7 @@ __all__ = [
     "load_technology",
     "place",
     "price",
+    "price_steps",
     "route",
     "save_program",
     "simulate",

@@ -46,6 +46,9 @@ class Chip:
         distinct sources reach a tile: this is the fan-in that its neurons share.
     r0_lines, r1_lines : int
         Lines in, and lines out, on each side of a corner router and of a router between tiles.
+    refractory_steps : int
+        Steps after a spike in which a neuron cannot fire and loses its input, 0 by default;
+        its membrane goes on leaking, and a late reset still acts.
 
     Raises
     ------
@@ -68,17 +71,19 @@ class Chip:
     tile_lines: int
     r0_lines: int
     r1_lines: int
+    refractory_steps: int = 0
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
+            least = 0 if field.name == "refractory_steps" else 1
             if (
                 not isinstance(value, int | np.integer)
                 or isinstance(value, bool)
-                or value < 1
+                or value < least
             ):
                 raise ConfigError(
-                    f"Chip.{field.name} is {value!r}; it needs an integer of at least 1."
+                    f"Chip.{field.name} is {value!r}; it needs an integer of at least {least}."
                 )
         if self.r1_lines < self.neurons_per_tile:
             raise ConfigError(
@@ -194,24 +199,58 @@ class Chip:
         return np.where(d <= 1, d, np.where(straight, 2 * d + 1, 2 * d - 1))
 
     @cached_property
+    def neighbours(self) -> NDArray[np.int32]:
+        """Cell beyond each side of each cell, (cells, 4); -1 off the chip."""
+        height, width = self.shape
+        row, column = np.divmod(np.arange(self.cells), width)
+        beyond = np.full((self.cells, 4), -1, np.int32)
+        for side, (down, right) in enumerate(STEP):
+            r, c = row + down, column + right
+            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
+            beyond[inside, side] = (r * width + c)[inside]
+        return beyond
+
+    @cached_property
+    def tile_cells(self) -> NDArray[np.int32]:
+        """Cell of each neuron tile, (tiles,)."""
+        row, column = np.divmod(np.arange(self.tiles), self.columns)
+        cells: NDArray[np.int64] = (2 * row + 1) * self.shape[1] + 2 * column + 1
+        return cells.astype(np.int32)
+
+    @cached_property
+    def port_cells(self) -> NDArray[np.int32]:
+        """Cell at which each port enters, (ports,)."""
+        return np.array(
+            [self.port_cell(p)[0] for p in range(len(self.port_sites))], np.int32
+        )
+
+    @cached_property
+    def is_router(self) -> NDArray[np.bool_]:
+        """Whether each cell is a routing tile, (cells,)."""
+        is_router: NDArray[np.bool_] = self.kinds != "NT"
+        return is_router
+
+    @cached_property
+    def lines(self) -> NDArray[np.int32]:
+        """Lines on each side of each routing tile, (cells,); 0 for neuron tiles."""
+        return np.select(
+            [self.kinds == "R0", self.kinds == "R1"], [self.r0_lines, self.r1_lines], 0
+        ).astype(np.int32)
+
+    @cached_property
     def capacity(self) -> NDArray[np.int32]:
         """Lines of the link that leaves each cell on each side, (cells, 4); 0 off the chip.
 
         A link has as many lines as the narrower of the two sides that it joins.
         """
-        height, width = self.shape
         leaving = {"NT": self.neurons_per_tile, "R0": self.r0_lines, "R1": self.r1_lines}
         entering = {"NT": self.tile_lines, "R0": self.r0_lines, "R1": self.r1_lines}
         lines = np.zeros((self.cells, 4), np.int32)
-        for cell in range(self.cells):
-            row, column = divmod(cell, width)
-            for side, (down, right) in enumerate(STEP):
-                r, c = row + down, column + right
-                if 0 <= r < height and 0 <= c < width:
-                    there = r * width + c
-                    lines[cell, side] = min(
-                        leaving[str(self.kinds[cell])], entering[str(self.kinds[there])]
-                    )
+        out = np.select([self.kinds == k for k in leaving], list(leaving.values()))
+        into = np.select([self.kinds == k for k in entering], list(entering.values()))
+        for side in range(4):
+            there = self.neighbours[:, side]
+            lines[:, side] = np.where(there < 0, 0, np.minimum(out, into[there]))
         return lines
 
     def router_lines(self, cell: int) -> int:

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.program import count_events, device_count, event_names
+from mosaic_sim.events import count_events, device_count, event_names
 from mosaic_sim.technology import STATUSES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaic_sim.program import Program
-    from mosaic_sim.simulate import Recording
+    from mosaic_sim.recording import Recording
     from mosaic_sim.technology import Quantity, Technology
 
-__all__ = ["COMPONENTS", "CostReport", "CostRow", "price", "price_writes"]
+__all__ = ["COMPONENTS", "CostReport", "CostRow", "price", "price_writes", "unit_prices"]
 
 COMPONENTS = ("synapses", "neurons", "routing", "static")
 """What energy is split into. Static power is not published for Mosaic, so it stands apart."""
@@ -57,7 +57,7 @@ class CostReport:
     rows : tuple of CostRow
         One for each kind of event that happened.
     counts : int64 array, (cells, kinds)
-        Events by tile; kinds as in `mosaic_sim.program.event_names`.
+        Events by tile; kinds as in `mosaic_sim.events.event_names`.
     prices : float64 array, (kinds,) [J]
     samples, steps : int
     devices : dict of int
@@ -168,6 +168,7 @@ def price(
         raise MosaicError("The recording has no samples; there is nothing to price.")
     counts = count_events(program, spikes, samples * steps)
     tariff = _tariff(technology, program.levels)
+    prices = unit_prices(technology, program.levels)
     total = counts.sum(0)
     rows = tuple(
         CostRow(
@@ -183,7 +184,7 @@ def price(
     return CostReport(
         rows=rows,
         counts=counts,
-        prices=np.array([unit for _, unit, _, _ in tariff]),
+        prices=prices,
         samples=samples,
         steps=steps,
         devices=device_count(program),
@@ -204,6 +205,11 @@ def price_writes(writes: int, technology: Technology) -> float:
     0.0
     """
     return writes * technology["write_energy"].value
+
+
+def unit_prices(technology: Technology, levels: int) -> NDArray[np.float64]:
+    """Price of each kind of event [J], as in `mosaic_sim.events.event_names`."""
+    return np.array([unit for _, unit, _, _ in _tariff(technology, levels)])
 
 
 Entry = tuple[str, float, str, tuple[str, ...]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from mosaic_sim import _kernels
 from mosaic_sim.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from mosaic_sim.network import Network
@@ -50,23 +50,12 @@ class Device:
                 f"Device.levels is {self.levels!r}; it needs an integer from 2 to 256."
             )
 
-    def signed_levels(self, network: Network) -> NDArray[np.int16]:
-        """Return the level of each synapse, (s,): positive or negative device of its pair."""
-        unit = self._unit(network)[network.target]
-        scaled = np.divide(
-            network.weight, unit, out=np.zeros(network.synapses, np.float64), where=unit > 0
+    def program(self, network: Network) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+        """Return the level of each synapse and the weight it gives, both (s,).
+
+        The sign of a level tells which device of the pair holds it.
+        """
+        level, weight = _kernels.quantise(
+            network.target, network.weight, network.neurons, self.levels - 1
         )
-        return np.rint(scaled).astype(np.int16)
-
-    def weights(self, network: Network) -> NDArray[np.float32]:
-        """Return the weights that the programmed devices really give, (s,)."""
-        if self.exact:
-            return network.weight
-        unit = self._unit(network)[network.target]
-        return (self.signed_levels(network) * unit).astype(np.float32)
-
-    def _unit(self, network: Network) -> NDArray[np.float64]:
-        """Weight of one level in each neuron's column, (n,)."""
-        largest = np.zeros(network.neurons)
-        np.maximum.at(largest, network.target, np.abs(network.weight.astype(np.float64)))
-        return largest / (self.levels - 1)
+        return level, network.weight if self.exact else weight

@@ -23,24 +23,35 @@ if TYPE_CHECKING:
 
 __all__ = ["RESETS", "Network", "join"]
 
-RESETS = ("subtract", "zero", "none")
-"""What happens to a membrane one step after its spike; the codes of `Network.reset`."""
+RESETS = ("subtract", "zero", "none", "clear")
+"""What a spike does to the membrane; the codes of `Network.reset`."""
+
+NEURON_PARAMETERS = ("leak", "threshold", "reset", "current_leak", "gain", "prompt")
+"""Fields of `Network` with one entry a neuron."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
     """A spiking network with n neurons, s synapses.
 
-    At every step, for each neuron j (the convention of ``snntorch.Leaky``: fires strictly
-    above threshold, and the reset acts one step late)::
+    At every step, for each neuron j, with its input current ``x``::
 
-        v[t] = leak * v[t-1] + sum_i weight[i, j] * fired_i[t - delay] - threshold * fired[t-1]
+        x[t] = sum_i weight[i, j] * fired_i[t - delay]
+        u[t] = current_leak * u[t-1] + x[t]                          # u = x if current_leak = 0
+        v[t] = leak * v[t-1] + u[t] - threshold * fired[t-1]         # reset "subtract"
         fired[t] = v[t] > threshold
 
-    With reset ``zero`` the old membrane is zeroed instead (``leak * (1 - fired[t-1]) *
-    v[t-1]``), with ``none`` it is kept.
+    This is the convention of snnTorch: a neuron fires strictly above its threshold, and the
+    reset acts one step late. With reset ``zero`` the old membrane is zeroed instead
+    (``leak * 0 + u[t]``); with ``clear`` the new one is (``v[t] = 0``: the input of that step is
+    lost, as in ``snntorch.RLeaky`` and ``Synaptic``); with ``none`` it is kept. With `prompt`
+    the reset acts at once, in the step of the spike (``reset_delay=False``).
 
-    Build one with `Network.from_synapses` or `mosaic_sim.interop.from_snntorch`.
+    A neuron with a `gain` above 0 is an alpha neuron: `current_leak` and `leak` are the decays
+    of an excitatory and an inhibitory trace of the same input, and
+    ``v = gain * (excitatory + inhibitory)`` (``snntorch.Alpha``).
+
+    Build one with `Network.from_synapses`, `Network.from_sparse` or `mosaic_sim.interop`.
 
     Parameters
     ----------
@@ -56,9 +67,14 @@ class Network:
     delay : int32 array, (s,) [steps]
         0: felt within the same step; synapses of delay 0 form no cycle.
     leak, threshold : float32 array, (n,)
-        Factor that the membrane keeps per step, in [0, 1]; and the firing threshold, > 0.
+        Factor that the membrane keeps per step, in [0, 1]; and the firing threshold, > 0. A
+        neuron with an infinite threshold never fires: a leaky integrator, to be read out.
     reset : int8 array, (n,)
         Index into `RESETS`.
+    current_leak, gain : float32 array, (n,), 0 by default
+        Factor that the synaptic current keeps per step; gain of an alpha neuron.
+    prompt : bool array, (n,), False by default
+        Whether the reset acts in the step of the spike.
     groups : dict of int array
         Named sets of neurons (layers, experts, outputs), for reading out and for reports.
 
@@ -78,9 +94,15 @@ class Network:
     leak: NDArray[np.float32]
     threshold: NDArray[np.float32]
     reset: NDArray[np.int8]
+    current_leak: NDArray[np.float32] = None  # type: ignore[assignment]
+    gain: NDArray[np.float32] = None  # type: ignore[assignment]
+    prompt: NDArray[np.bool_] = None  # type: ignore[assignment]
     groups: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, kind in (("current_leak", "f4"), ("gain", "f4"), ("prompt", "?")):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(self.leak.size, kind))
         _check(self)
 
     @property
@@ -109,12 +131,20 @@ class Network:
         return np.repeat(np.arange(self.sources), np.diff(self.offsets))
 
     @cached_property
-    def order(self) -> NDArray[np.int32]:
-        """Neurons in an order in which synapses without delay only point forward, (n,)."""
-        order: NDArray[np.int32] = _kernels.topological_order(
+    def depth(self) -> NDArray[np.int32]:
+        """Synapses without delay on the longest way to each neuron from another, (n,).
+
+        Neurons of the same depth do not feel each other within a step. -1 on a cycle.
+        """
+        depth: NDArray[np.int32] = _kernels.depths(
             self.first_neuron, self.offsets, self.target, self.delay, self.neurons
         )
-        return order
+        return depth
+
+    @cached_property
+    def order(self) -> NDArray[np.int32]:
+        """Neurons by depth: synapses without delay only point forward, (n,)."""
+        return np.argsort(self.depth, kind="stable").astype(np.int32)
 
     @classmethod
     def from_synapses(
@@ -129,12 +159,15 @@ class Network:
         leak: ArrayLike = 1.0,
         threshold: ArrayLike = 1.0,
         reset: str | ArrayLike = "subtract",
+        current_leak: ArrayLike = 0.0,
+        gain: ArrayLike = 0.0,
+        prompt: ArrayLike = False,
         bias: bool = False,
         groups: Mapping[str, ArrayLike] | None = None,
     ) -> Network:
         """Build a network from a list of synapses in any order.
 
-        Scalars for `delay`, `leak`, `threshold` and `reset` hold for all.
+        Scalars for `delay` and for the parameters of neurons hold for all.
 
         Examples
         --------
@@ -149,39 +182,91 @@ class Network:
                 raise MosaicError(
                     f"{name} is {value!r}; it needs an integer of at least 0."
                 )
-        start = _spread("source", np.ravel(source), np.size(source), np.int64)
-        if isinstance(reset, str):
-            if reset not in RESETS:
-                raise MosaicError(f"reset is {reset!r}; it must be one of {RESETS}.")
-            reset = RESETS.index(reset)
+        size = np.size(source)
+        start = _spread("source", np.ravel(source), size, np.int32)
         sources = inputs + int(bias) + neurons
-        if start.size and (start.min() < 0 or start.max() >= sources):
+        if size and (start.min() < 0 or start.max() >= sources):
             bad = start[(start < 0) | (start >= sources)][0]
             raise MosaicError(
                 f"source has {bad}, but the network has {sources} sources (0 to {sources - 1}): "
                 f"{inputs} inputs, {int(bias)} bias line, {neurons} neurons."
             )
-        by_source = np.argsort(start, kind="stable")
-
-        def per_synapse(name: str, values: ArrayLike, kind: type[np.generic]) -> Any:
-            return _spread(name, values, start.size, kind)[by_source]
-
-        counts = np.bincount(start, minlength=sources)
+        columns = [
+            _spread(name, values, size, kind)
+            for name, values, kind in (
+                ("target", target, np.int32),
+                ("weight", weight, np.float32),
+                ("delay", delay, np.int32),
+            )
+        ]
+        offsets, by_source = _kernels.sort_by_source(start, sources)
+        if by_source.size:  # empty if they are sorted already
+            columns = [values[by_source] for values in columns]
         return cls(
-            inputs=inputs,
-            bias=bias,
-            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            target=per_synapse("target", target, np.int32),
-            weight=per_synapse("weight", weight, np.float32),
-            delay=per_synapse("delay", delay, np.int32),
-            leak=_spread("leak", leak, neurons, np.float32),
-            threshold=_spread("threshold", threshold, neurons, np.float32),
-            reset=_spread("reset", reset, neurons, np.int8),
+            inputs=inputs, bias=bias, offsets=offsets,
+            target=columns[0], weight=columns[1], delay=columns[2],
+            **_neuron_parameters(
+                neurons, leak=leak, threshold=threshold, reset=reset,
+                current_leak=current_leak, gain=gain, prompt=prompt,
+            ),
             groups={
                 name: _spread(f"groups[{name!r}]", np.ravel(who), np.size(who), np.int64)
                 for name, who in (groups or {}).items()
             },
-        )
+        )  # fmt: skip
+
+    @classmethod
+    def from_sparse(
+        cls,
+        weights: Any,
+        *,
+        inputs: int = 0,
+        bias: bool = False,
+        delay: ArrayLike | None = None,
+        **parameters: Any,
+    ) -> Network:
+        """Build a network from a sparse matrix of weights.
+
+        Parameters
+        ----------
+        weights : scipy.sparse matrix or array, (sources, neurons)
+            Entry (i, j) is the synapse from source i to neuron j: rows are the inputs, the bias
+            line if there is one, then the neurons. Stored zeros are synapses too.
+        inputs : int
+            Rows that are input channels.
+        bias : bool
+            Whether the row after them is a bias line.
+        delay : int, or array with one entry for each stored weight in CSR order, optional
+            By default 0 for inputs and bias, 1 for neurons: any recurrent matrix is legal.
+        **parameters
+            `leak`, `threshold`, `reset`, ... and `groups`, as in `from_synapses`.
+
+        Examples
+        --------
+        >>> import scipy.sparse
+        >>> ring = scipy.sparse.csr_array([[2.0, 0, 0], [0, 2, 0], [0, 0, 2], [2, 0, 0]])
+        >>> Network.from_sparse(ring, inputs=1).delay.tolist()
+        [0, 1, 1, 1]
+        """
+        if not hasattr(weights, "tocsr"):
+            raise MosaicError(
+                f"weights is a {type(weights).__name__}; it needs a scipy.sparse matrix or array."
+            )
+        matrix = weights.tocsr()
+        rows, neurons = (int(n) for n in matrix.shape)
+        if rows != inputs + int(bias) + neurons:
+            raise MosaicError(
+                f"weights has shape {matrix.shape}; with {inputs} inputs and {int(bias)} bias "
+                f"line it needs ({inputs + int(bias) + neurons}, {neurons}): a row a source."
+            )
+        matrix.sum_duplicates()
+        source = np.repeat(np.arange(rows, dtype=np.int32), np.diff(matrix.indptr))
+        if delay is None:
+            delay = (source >= inputs + int(bias)).astype(np.int32)
+        return cls.from_synapses(
+            inputs=inputs, neurons=neurons, bias=bias, source=source, target=matrix.indices,
+            weight=matrix.data, delay=delay, **parameters,
+        )  # fmt: skip
 
     def with_weights(self, weight: NDArray[np.float32]) -> Network:
         """Return the same network with other weights (the device's, for example)."""
@@ -211,7 +296,7 @@ class Network:
         return Network.from_synapses(
             inputs=self.inputs, neurons=self.neurons, bias=self.bias,
             source=source, target=new[self.target], weight=self.weight, delay=self.delay,
-            leak=self.leak[old], threshold=self.threshold[old], reset=self.reset[old],
+            **{name: getattr(self, name)[old] for name in NEURON_PARAMETERS},
             groups={name: new[members] for name, members in self.groups.items()},
         )  # fmt: skip
 
@@ -255,9 +340,10 @@ def join(networks: Mapping[str, Network]) -> Network:
         target=np.concatenate([n.target + b for n, b in zip(members, births, strict=True)]),
         weight=np.concatenate([net.weight for net in members]),
         delay=np.concatenate([net.delay for net in members]),
-        leak=np.concatenate([net.leak for net in members]),
-        threshold=np.concatenate([net.threshold for net in members]),
-        reset=np.concatenate([net.reset for net in members]),
+        **{
+            name: np.concatenate([getattr(net, name) for net in members])
+            for name in NEURON_PARAMETERS
+        },
     )  # fmt: skip
 
 
@@ -268,10 +354,14 @@ def _spread(name: str, values: ArrayLike, size: int, kind: type[np.generic]) -> 
         raise MosaicError(
             f"{name} has shape {array.shape}; it needs ({size},), or one number for all."
         )
+    if array.dtype == kind and array.ndim:
+        return np.ascontiguousarray(array)
     with np.errstate(invalid="ignore", over="ignore"):
-        if issubclass(kind, np.integer):
+        if issubclass(kind, np.integer) and array.size:
             limits = np.iinfo(kind)
-            whole = (array % 1 == 0) & (array >= limits.min) & (array <= limits.max)
+            whole = (array >= limits.min) & (array <= limits.max)
+            if array.dtype.kind not in "iub":
+                whole &= array % 1 == 0
             if not whole.all():
                 raise MosaicError(
                     f"{name} has {array[~whole].flat[0]}; it needs whole numbers from "
@@ -280,13 +370,26 @@ def _spread(name: str, values: ArrayLike, size: int, kind: type[np.generic]) -> 
         return np.broadcast_to(array, (size,)).astype(kind)
 
 
+def _neuron_parameters(neurons: int, **given: Any) -> dict[str, Any]:
+    """One entry for each neuron; the name of a reset becomes its code."""
+    if isinstance(given["reset"], str):
+        if given["reset"] not in RESETS:
+            raise MosaicError(f"reset is {given['reset']!r}; it must be one of {RESETS}.")
+        given["reset"] = RESETS.index(given["reset"])
+    kinds: dict[str, type[np.generic]] = {"reset": np.int8, "prompt": np.bool_}
+    return {
+        name: _spread(name, values, neurons, kinds.get(name, np.float32))
+        for name, values in given.items()
+    }
+
+
 def _check(net: Network) -> None:
     if net.inputs < 0:
         raise MosaicError(f"inputs is {net.inputs}; it needs at least 0.")
-    if net.threshold.shape != (net.neurons,) or net.reset.shape != (net.neurons,):
+    if any(getattr(net, name).shape != (net.neurons,) for name in NEURON_PARAMETERS):
+        sizes = ", ".join(f"{name} {getattr(net, name).size}" for name in NEURON_PARAMETERS)
         raise MosaicError(
-            f"leak, threshold and reset need one entry for each neuron; they have "
-            f"{net.leak.size}, {net.threshold.size} and {net.reset.size}."
+            f"The parameters of neurons need one entry for each neuron; they have {sizes}."
         )
     if net.offsets.shape != (net.sources + 1,):
         raise MosaicError(
@@ -302,40 +405,56 @@ def _check(net: Network) -> None:
     for name in ("weight", "delay"):
         if getattr(net, name).shape != net.target.shape:
             raise MosaicError(f"{name} needs {net.synapses} entries, one for each synapse.")
-    for name in ("weight", "leak", "threshold"):
-        values = getattr(net, name)
-        if not np.isfinite(values).all():
-            at = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise MosaicError(f"{name}[{at}] is {values[at]}; it must be finite.")
-    outside = (net.target < 0) | (net.target >= net.neurons)
-    if outside.any():
-        at = int(np.flatnonzero(outside)[0])
+    _check_neurons(net)
+    fault, at = _kernels.synapse_fault(
+        net.offsets, net.target, net.weight, net.delay, net.neurons
+    )
+    if fault == 1:
         raise MosaicError(
             f"Synapse {at} targets neuron {net.target[at]}, but the network has {net.neurons} "
             f"neurons (0 to {net.neurons - 1})."
         )
-    if np.any(net.delay < 0):
+    if fault == 2:
+        raise MosaicError(f"weight[{at}] is {net.weight[at]}; it must be finite.")
+    if fault == 3:
         raise MosaicError("delay must not be negative.")
-    if np.any((net.leak < 0) | (net.leak > 1)):
-        raise MosaicError("leak must lie between 0 and 1.")
-    if np.any(net.threshold <= 0):
-        raise MosaicError("threshold must be above 0.")
+    if fault == 4:
+        raise MosaicError(
+            "Two synapses join the same source and target; a crossbar has one pair of devices "
+            "for them. Add their weights up."
+        )
+    if np.any(net.depth < 0):
+        raise MosaicError(
+            f"Synapses of delay 0 form a cycle through neurons {_cycle(net)}; recurrent "
+            "synapses need a delay of at least 1 step."
+        )
+
+
+def _check_neurons(net: Network) -> None:
+    for name in ("leak", "current_leak", "gain"):
+        values = getattr(net, name)
+        if not np.isfinite(values).all():
+            at = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise MosaicError(f"{name}[{at}] is {values[at]}; it must be finite.")
+    for name in ("leak", "current_leak"):
+        values = getattr(net, name)
+        if np.any((values < 0) | (values > 1)):
+            raise MosaicError(f"{name} must lie between 0 and 1.")
+    if not np.all(net.threshold > 0):
+        raise MosaicError(
+            "threshold must be above 0 (infinite for a neuron that never fires)."
+        )
+    if np.any(net.gain < 0):
+        raise MosaicError("gain must not be negative.")
+    if np.any((net.gain > 0) & net.prompt):
+        raise MosaicError(
+            "An alpha neuron (gain above 0) has no prompt reset; set prompt to False for it."
+        )
     if np.any((net.reset < 0) | (net.reset >= len(RESETS))):
         raise MosaicError(f"reset must hold indices into {RESETS}.")
     for name, members in net.groups.items():
         if members.size and (members.min() < 0 or members.max() >= net.neurons):
             raise MosaicError(f"groups[{name!r}] names a neuron that does not exist.")
-    pairs = net.source * net.neurons + net.target
-    if np.unique(pairs).size != pairs.size:
-        raise MosaicError(
-            "Two synapses join the same source and target; a crossbar has one pair of devices "
-            "for them. Add their weights up."
-        )
-    if net.order.size < net.neurons:
-        raise MosaicError(
-            f"Synapses of delay 0 form a cycle through neurons {_cycle(net)}; recurrent "
-            "synapses need a delay of at least 1 step."
-        )
 
 
 def _cycle(net: Network) -> str:

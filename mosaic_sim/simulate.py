@@ -1,79 +1,67 @@
-"""Run a program on input spikes and count what every source fires."""
+"""Run a program on input and count what every source fires."""
 
 from __future__ import annotations
 
 import os
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.spikes import checked_spikes
+from mosaic_sim.recording import Recording
+from mosaic_sim.spikes import as_drive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from mosaic_sim.program import Program
+    from mosaic_sim.spikes import Events
 
-__all__ = ["Recording", "simulate"]
+__all__ = ["simulate"]
 
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """What a run counted.
-
-    Parameters
-    ----------
-    counts : int64 array, (samples, sources)
-        Spikes of inputs, bias line (if any) and neurons.
-    steps : int
-        Steps of each sample.
-    raster : bool array, (samples, steps, neurons), or None
-        Every spike of every neuron, if it was asked for.
-    """
-
-    counts: NDArray[np.int64]
-    steps: int
-    raster: NDArray[np.bool_] | None = None
-
-    @property
-    def samples(self) -> int:
-        """Number of samples."""
-        return int(self.counts.shape[0])
-
-    @property
-    def total(self) -> NDArray[np.int64]:
-        """Spikes of each source over all samples, (sources,)."""
-        total: NDArray[np.int64] = self.counts.sum(0)
-        return total
+LISTED = 1 << 24
+"""Entries of the list of spikes that one call of the kernel may need."""
 
 
 def simulate(
     program: Program,
-    spikes: ArrayLike,
+    spikes: ArrayLike | Events,
     *,
-    raster: bool = False,
+    raster: bool | Sequence[int] = False,
+    voltages: Sequence[int] = (),
     threads: int | None = None,
+    progress: bool | None = None,
 ) -> Recording:
     """Run every sample from rest for as many steps as `spikes` has.
 
     The equation is that of `mosaic_sim.network.Network`. The result does not depend on the
-    number of threads.
+    number of threads, to the last bit.
 
     Parameters
     ----------
     program : Program
         From `compile_program`.
-    spikes : array of 0 and 1, (samples, steps, inputs)
-        The bias line, if there is one, is driven by the simulator.
-    raster : bool
-        Keep every spike, samples x steps x neurons bytes.
+    spikes : array, (samples, steps, inputs), or Events
+        Booleans are spikes; whole numbers so many spikes in one step; real numbers currents:
+        the weights of the channel times the number. The bias line, if there is one, is driven
+        by the simulator.
+    raster : bool, or sequence of int
+        Keep the spikes of all neurons, or of these.
+    voltages : sequence of int
+        Neurons whose membrane to keep at every step.
     threads : int, optional
-        As many as the machine has cores by default.
+        As many as the machine has cores by default; samples are shared out.
+    progress : bool, optional
+        Show a progress bar on the terminal once the run has lasted a second. By default if
+        the error stream is a terminal.
 
     Returns
     -------
@@ -84,33 +72,172 @@ def simulate(
     Raises
     ------
     MosaicError
-        If `spikes` has not one column for each input, or holds anything but 0 and 1.
+        If `spikes` has not one column for each input, holds anything but finite numbers, or a
+        neuron to record does not exist.
 
     See Also
     --------
     mosaic_sim.reference.simulate : The same, slow and plain; the tests hold the two equal.
     """
-    drive = checked_spikes(spikes, program.inputs)
-    samples, steps, _ = drive.shape
-    neurons = program.leak.size
-    counts = np.zeros((samples, program.sources), np.int64)
-    seen = np.zeros((samples, steps, neurons) if raster else (samples, 0, 0), np.bool_)
-
-    def part(rows: slice) -> None:
-        _kernels.run(
-            program.inputs, program.bias, program.offsets, program.target, program.weight,
-            program.delay, program.order, program.leak, program.threshold, program.reset,
-            drive[rows], counts[rows], seen[rows],
-        )  # fmt: skip
-
+    drive = as_drive(spikes, program.inputs)
+    samples, steps, neurons = drive.samples, drive.steps, program.neurons
     workers = (os.cpu_count() or 1) if threads is None else threads
     if workers < 1:
         raise MosaicError(f"threads is {threads}; it needs at least 1.")
-    edges = np.linspace(0, samples, min(workers, max(samples, 1)) + 1).astype(int)
-    parts = [slice(a, b) for a, b in pairwise(edges)]
-    if len(parts) == 1:
-        part(parts[0])
-    else:
-        with ThreadPoolExecutor(len(parts)) as pool:
-            list(pool.map(part, parts))
-    return Recording(counts, steps, seen if raster else None)
+    watched = _neurons("voltages", voltages, neurons)
+    chosen = None if isinstance(raster, bool) else _neurons("raster", raster, neurons)
+    recording = bool(raster) if isinstance(raster, bool) else True
+    wiring = _wire(program)
+
+    counts = np.zeros((samples, program.sources), np.int64)
+    counts[:, : program.inputs] = drive.counts(program.inputs)
+    if program.bias:
+        counts[:, program.inputs] = steps
+    latency = np.full((samples, neurons), -1, np.int32)
+    traces = np.empty((samples, steps, watched.size), np.float32)
+    per_step = np.zeros((samples, steps) if recording else (0, 0), np.int32)
+    rank = np.argsort(wiring.order)
+
+    def part(begin: int, end: int, done: Callable[[int], None]) -> list[NDArray[np.int32]]:
+        """Run samples `begin` to `end`; return their spikes, neuron by neuron."""
+        state = _state(wiring, neurons)
+        seen = []
+        most = max(1, LISTED // max(neurons * (end - begin), 1)) if recording else steps
+        pieces = range(0, steps, most) if end - begin == 1 else [0]
+        for first in pieces:
+            last = min(steps, first + most) if end - begin == 1 else steps
+            room = (end - begin) * (last - first) * neurons if recording else 0
+            listed = np.empty(room, np.int32)
+            found = _kernels.run(
+                program.first_neuron, program.bias, begin, end, first, last, steps,
+                drive.offsets, drive.channel, drive.value,
+                *wiring.tables, *state, counts, latency, rank[watched], traces, listed,
+                per_step,
+            )  # fmt: skip
+            seen.append(listed[:found].copy() if len(listed) else listed)
+            done((end - begin) * (last - first))
+        return seen
+
+    parts = _share(samples, steps, neurons, workers, recording)
+    with _bar(samples * steps, progress) as done:
+        if workers == 1 or len(parts) <= 1:
+            seen = [part(a, b, done) for a, b in parts]
+        else:
+            with ThreadPoolExecutor(min(workers, len(parts))) as pool:
+                seen = list(pool.map(lambda ab: part(ab[0], ab[1], done), parts))
+    if not recording:
+        return Recording(counts, steps, latency, drive, watched, traces)
+    source = np.concatenate([np.empty(0, np.int32), *(s for part in seen for s in part)])
+    offsets = np.concatenate([[0], np.cumsum(per_step.ravel(), dtype=np.int64)])
+    return Recording(
+        counts, steps, latency, drive, watched, traces, offsets, source, chosen
+    )
+
+
+class _Wiring(NamedTuple):
+    tables: tuple[Any, ...]
+    constant: NDArray[np.float32]
+    order: NDArray[np.int64]
+    slots: int
+    depths: int
+
+
+def _wire(program: Program) -> _Wiring:
+    """Sort neurons by depth and synapses into rows, as the kernel wants them."""
+    depth = program.depth
+    levels = int(depth.max(initial=0)) + 1
+    moved = bool(np.any(np.diff(depth) < 0))
+    order = np.argsort(depth, kind="stable") if moved else np.arange(depth.size)
+    rank = np.empty(depth.size, np.int32)
+    rank[order] = np.arange(depth.size)
+    bounds = np.searchsorted(depth[order], np.arange(levels + 1))
+    *synapses, constant, slots = _kernels.wire(
+        program.first_neuron, program.bias, program.offsets, program.target, program.weight,
+        program.delay, rank, moved,
+    )  # fmt: skip
+    refractory = program.geometry.refractory_steps
+    own = [
+        getattr(program, name)[order]
+        for name in ("leak", "threshold", "reset", "current_leak", "gain", "prompt")
+    ]
+    leak, threshold, _, current_leak, gain, prompt = own
+    special = (gain > 0) | prompt | (refractory > 0)
+    parts = [slice(a, b) for a, b in pairwise(bounds)]
+    plain = np.array([not special[part].any() for part in parts])
+    traced = np.array([bool(current_leak[part].any()) for part in parts])
+    alike = ~traced & [
+        bool((leak[part] == leak[part][:1]).all())
+        and bool((threshold[part] == threshold[part][:1]).all())
+        for part in parts
+    ]
+    tables = (bounds, plain, traced, alike, order, *synapses, constant, *own, refractory)
+    return _Wiring(tables, constant, order, slots, levels)
+
+
+def _state(wiring: _Wiring, neurons: int) -> tuple[NDArray[Any], ...]:
+    """Return room for the state of one sample; the kernel fills it."""
+    words = np.zeros(neurons // 8 + 1, np.uint64)
+    return (
+        np.empty(neurons, np.float32),
+        np.empty(neurons, np.float32),
+        np.empty(neurons, np.float32),
+        np.empty(neurons, np.bool_),
+        np.empty(neurons, np.int32),
+        np.empty((wiring.slots, neurons), np.float32),
+        words.view(np.uint8),
+        words,
+        np.empty(neurons, np.int32),
+        np.zeros(wiring.depths, np.int64),
+    )
+
+
+def _share(
+    samples: int, steps: int, neurons: int, workers: int, recording: bool
+) -> list[tuple[int, int]]:
+    """Cut the samples into parts: several a worker, so that none waits for a slow one."""
+    size = max(1, min(64, -(-samples // (4 * workers))))
+    if recording:
+        size = max(1, min(size, LISTED // max(steps * neurons, 1)))
+    return [(a, min(a + size, samples)) for a in range(0, samples, size)]
+
+
+@contextmanager
+def _bar(total: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
+    """Give a function to report steps to; it shows a bar once a second has passed."""
+    if progress is False or (progress is None and not sys.stderr.isatty()):
+        yield lambda _: None
+        return
+    start = time.monotonic()
+    shown: list[Any] = []
+    count = 0
+
+    def done(steps: int) -> None:
+        nonlocal count
+        count += steps
+        if not shown and time.monotonic() - start > 1:
+            from rich.console import Console  # late: most runs are over before
+            from rich.progress import Progress
+
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            shown.extend([bar, bar.add_task("simulate", total=total)])
+        if shown:
+            shown[0].update(shown[1], completed=count)
+
+    try:
+        yield done
+    finally:
+        if shown:
+            shown[0].stop()
+
+
+def _neurons(name: str, chosen: Sequence[int], neurons: int) -> NDArray[np.int64]:
+    array = np.asarray(chosen)
+    if array.size == 0:
+        return np.empty(0, np.int64)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise MosaicError(f"{name} needs a list of neuron numbers.")
+    if array.min() < 0 or array.max() >= neurons:
+        bad = array[(array < 0) | (array >= neurons)][0]
+        raise MosaicError(f"{name} names neuron {bad}; the program has 0 to {neurons - 1}.")
+    return array.astype(np.int64)

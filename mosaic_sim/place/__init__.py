@@ -13,7 +13,14 @@ import numpy as np
 
 from mosaic_sim.errors import CapacityError, MosaicError
 from mosaic_sim.place.greedy import greedy
-from mosaic_sim.place.placement import Placement, arrivals, check_placement, check_sites
+from mosaic_sim.place.in_order import in_order
+from mosaic_sim.place.placement import (
+    Placement,
+    arrivals,
+    check_placement,
+    check_sites,
+    tiles_reached,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +30,17 @@ if TYPE_CHECKING:
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
 
-__all__ = ["PLACERS", "Placement", "Placer", "arrivals", "check_placement", "place"]
+__all__ = [
+    "PLACERS",
+    "Placement",
+    "Placer",
+    "arrivals",
+    "check_placement",
+    "greedy",
+    "in_order",
+    "place",
+    "tiles_reached",
+]
 
 
 class Placer(Protocol):
@@ -36,12 +53,15 @@ class Placer(Protocol):
         *,
         keep: Placement | None,
         rates: NDArray[np.float64],
-        allowed: NDArray[np.bool_],
+        allowed: NDArray[np.bool_] | None,
     ) -> Placement:
-        """Return a legal placement; neurons of `keep` unmoved, new ones where `allowed`."""
+        """Return a legal placement; neurons of `keep` unmoved, new ones where `allowed`.
+
+        `allowed` is (neurons, tiles), or None if every neuron may use every tile.
+        """
 
 
-PLACERS: dict[str, Placer] = {"greedy": greedy}
+PLACERS: dict[str, Placer] = {"greedy": greedy, "in order": in_order}
 
 
 def place(
@@ -65,6 +85,9 @@ def place(
         How much each source spikes, in any unit; uniform by default.
     within : sequence of int, or mapping of int to sequence of int, optional
         Tiles that new neurons may use; or tiles for single neurons, by number. All by default.
+    placer : Placer
+        `greedy` (thorough; seconds for a thousand neurons) or `in_order` (at once; for large
+        networks whose neurons are numbered so that neighbours talk to each other).
 
     Raises
     ------
@@ -107,10 +130,10 @@ def place(
 
 def _allowed(
     network: Network, chip: Chip, within: Sequence[int] | Mapping[int, Sequence[int]] | None
-) -> NDArray[np.bool_]:
-    """Which tiles each neuron may use, (neurons, tiles)."""
+) -> NDArray[np.bool_] | None:
+    """Which tiles each neuron may use, (neurons, tiles); None: all may use all."""
     if within is None:
-        return np.ones((network.neurons, chip.tiles), bool)
+        return None
     single = within if isinstance(within, Mapping) else {}
     common = range(chip.tiles) if isinstance(within, Mapping) else within
     for tiles in (common, *single.values()):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.errors import CapacityError
-from mosaic_sim.place.placement import Placement
+from mosaic_sim.place.placement import Placement, spread_ports
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def greedy(
     *,
     keep: Placement | None,
     rates: NDArray[np.float64],
-    allowed: NDArray[np.bool_],
+    allowed: NDArray[np.bool_] | None,
 ) -> Placement:
     """Place neurons in the order in which spikes reach them.
 
@@ -41,11 +41,13 @@ def greedy(
     CapacityError
         If no tile is open to a neuron.
     """
+    if allowed is None:
+        allowed = np.ones((network.neurons, chip.tiles), bool)
     first = network.first_neuron
     kept = keep.tile.size if keep is not None else 0
     tile = np.full(network.neurons, -1, np.int32)
     slot = np.full(network.neurons, -1, np.int32)
-    port = _ports(network, chip, keep)
+    port = spread_ports(network, chip, keep)
     taken = np.zeros((chip.tiles, chip.neurons_per_tile), bool)
     if keep is not None:
         tile[:kept], slot[:kept] = keep.tile, keep.slot
@@ -113,19 +115,3 @@ def greedy(
         taken[best, slot[neuron]] = True
         settle(int(neuron))
     return Placement(tile, slot, port)
-
-
-def _ports(network: Network, chip: Chip, keep: Placement | None) -> NDArray[np.int32]:
-    """Spread the inputs evenly around the chip, the bias line at the end; kept ones stay."""
-    ports = len(chip.port_sites)
-    if network.first_neuron > ports * chip.r1_lines:
-        raise CapacityError(
-            f"{network.first_neuron} inputs do not fit the {ports} ports of this chip with "
-            f"{chip.r1_lines} lines each."
-        )
-    spread = (
-        np.arange(network.first_neuron) * ports // max(network.first_neuron, 1)
-    ).astype(np.int32)
-    if keep is not None:
-        spread[: keep.port.size] = keep.port
-    return spread

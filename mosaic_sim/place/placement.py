@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mosaic_sim import _kernels
 from mosaic_sim.errors import CapacityError, MosaicError
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
 
-__all__ = ["Placement", "arrivals", "check_placement"]
+__all__ = ["Placement", "arrivals", "check_placement", "tiles_reached"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,46 @@ def arrivals(network: Network, placement: Placement) -> NDArray[np.int64]:
     Sorted by source. Each pair of a foreign tile is one arriving line of that tile; the pair
     of a neuron's own tile is its feedback row.
     """
-    pairs = np.column_stack([network.source, placement.tile[network.target]])
-    return np.unique(pairs, axis=0).astype(np.int64)
+    offsets, tile = tiles_reached(network, placement)
+    return np.column_stack([np.repeat(np.arange(network.sources), np.diff(offsets)), tile])
+
+
+def tiles_reached(
+    network: Network, placement: Placement, chip: Chip | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the distinct tiles of the targets of each source: (offsets, tiles).
+
+    Placing, routing and compiling all need it, so a placement remembers its last answer.
+    """
+    known = _REACHED.get(placement)
+    if known is not None and known[0]() is network:
+        reached: tuple[NDArray[np.int64], NDArray[np.int32]] = known[1]
+        return reached
+    tiles = chip.tiles if chip is not None else int(placement.tile.max(initial=-1)) + 1
+    reached = _kernels.tiles_reached(network.offsets, network.target, placement.tile, tiles)
+    _REACHED[placement] = weakref.ref(network), reached
+    return reached
+
+
+_REACHED: weakref.WeakKeyDictionary[Placement, tuple[weakref.ref[Network], Any]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def spread_ports(network: Network, chip: Chip, keep: Placement | None) -> NDArray[np.int32]:
+    """Spread the inputs evenly around the chip, the bias line at the end; kept ones stay."""
+    ports = len(chip.port_sites)
+    if network.first_neuron > ports * chip.r1_lines:
+        raise CapacityError(
+            f"{network.first_neuron} inputs do not fit the {ports} ports of this chip with "
+            f"{chip.r1_lines} lines each."
+        )
+    spread = (
+        np.arange(network.first_neuron) * ports // max(network.first_neuron, 1)
+    ).astype(np.int32)
+    if keep is not None:
+        spread[: keep.port.size] = keep.port
+    return spread
 
 
 def check_sites(
@@ -79,9 +119,9 @@ def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
     """
     check_sites(chip, placement, network.neurons, network.first_neuron)
     place = placement.tile.astype(np.int64) * chip.neurons_per_tile + placement.slot
-    taken, times = np.unique(place, return_counts=True)
-    if np.any(times > 1):
-        tile, slot = divmod(int(taken[times > 1][0]), chip.neurons_per_tile)
+    times = np.bincount(place, minlength=1)
+    if times.max() > 1:
+        tile, slot = divmod(int(np.argmax(times > 1)), chip.neurons_per_tile)
         raise CapacityError(f"Two neurons share slot {slot} of tile {tile}.")
     entering = np.bincount(placement.port, minlength=len(chip.port_sites))
     if np.any(entering > chip.r1_lines):
@@ -89,12 +129,11 @@ def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
         raise CapacityError(
             f"Port {port} has {entering[port]} inputs; it has {chip.r1_lines} lines."
         )
-    pairs = arrivals(network, placement)
-    is_neuron = pairs[:, 0] >= network.first_neuron
-    own = np.full(len(pairs), -1)
-    own[is_neuron] = placement.tile[pairs[is_neuron, 0] - network.first_neuron]
-    foreign = pairs[own != pairs[:, 1]]
-    lines = np.bincount(foreign[:, 1], minlength=chip.tiles)
+    offsets, reached = tiles_reached(network, placement, chip)
+    home = np.full(network.sources, -1, np.int32)
+    home[network.first_neuron :] = placement.tile
+    foreign = reached[reached != np.repeat(home, np.diff(offsets))]
+    lines = np.bincount(foreign, minlength=chip.tiles)
     if np.any(lines > 4 * chip.tile_lines):
         tile = int(np.argmax(lines))
         raise CapacityError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import RoutingError
-from mosaic_sim.route.routing import Routing, destinations, neighbours, overloads
+from mosaic_sim.route.routing import Routing, destinations, entry_lines, overloads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,8 +68,8 @@ def _trees(
     capacity: NDArray[np.int32],
 ) -> tuple[list[Tree], tuple[int, int] | None]:
     """Route all sources; return (cell, side) of their links, and the (source, cell) missed."""
-    beyond = neighbours(chip)
-    is_router = chip.kinds != "NT"
+    beyond = chip.neighbours
+    is_router = chip.is_router
     load = np.zeros((chip.cells, 4), np.int32)
     empty = np.empty(0, np.int32)
     trees: list[Tree] = [(empty, empty)] * network.sources
@@ -162,16 +162,12 @@ def _with_lines(
                     if (*link, line) not in used
                 ]
             lines[source][k] = free[link].pop()
-    entry = np.zeros(network.first_neuron, np.int32)
-    next_line: dict[int, int] = {}
-    for source in range(network.first_neuron):
-        port = int(placement.port[source])
-        entry[source] = next_line.get(port, 0)
-        next_line[port] = entry[source] + 1
     return Routing(
         offsets=np.cumsum([0, *(cells.size for cells, _ in trees)]).astype(np.int64),
         cell=np.concatenate([np.empty(0, np.int32), *(cells for cells, _ in trees)]),
-        side=np.concatenate([np.empty(0, np.int32), *(sides for _, sides in trees)]),
+        side=np.concatenate([np.empty(0, np.int32), *(sides for _, sides in trees)]).astype(
+            np.int8
+        ),
         line=np.concatenate([np.empty(0, np.int32), *lines]),
-        entry_line=entry,
+        entry_line=entry_lines(placement),
     )

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaic_sim.chip import SIDES, STEP
+from mosaic_sim import _kernels
+from mosaic_sim.chip import SIDES
 from mosaic_sim.errors import MosaicError, RoutingError
-from mosaic_sim.place import arrivals
+from mosaic_sim.place import arrivals, tiles_reached
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mosaic_sim.network import Network
     from mosaic_sim.place import Placement
 
-__all__ = ["Routing", "check_routing", "destinations", "neighbours"]
+__all__ = ["Routing", "check_routing", "destinations"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +34,15 @@ class Routing:
     Parameters
     ----------
     offsets : int64 array, (sources + 1,)
-    cell, side, line : int32 array, (links,)
+    cell, line : int32 array, (links,)
+    side : int8 array, (links,)
     entry_line : int32 array, (inputs and bias line,)
         Line of its port on which each external source enters.
     """
 
     offsets: NDArray[np.int64]
     cell: NDArray[np.int32]
-    side: NDArray[np.int32]
+    side: NDArray[np.int8]
     line: NDArray[np.int32]
     entry_line: NDArray[np.int32]
 
@@ -51,20 +53,8 @@ class Routing:
 
     def load(self, chip: Chip) -> NDArray[np.int64]:
         """Sources on the link that leaves each cell on each side, (cells, 4)."""
-        flat = np.bincount(self.cell * 4 + self.side, minlength=chip.cells * 4)
+        flat = np.bincount(self.cell * np.int64(4) + self.side, minlength=chip.cells * 4)
         return flat.reshape(chip.cells, 4)
-
-
-def neighbours(chip: Chip) -> NDArray[np.int32]:
-    """Cell beyond each side of each cell, (cells, 4); -1 off the chip."""
-    height, width = chip.shape
-    row, column = np.divmod(np.arange(chip.cells), width)
-    beyond = np.full((chip.cells, 4), -1, np.int32)
-    for side, (down, right) in enumerate(STEP):
-        r, c = row + down, column + right
-        inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-        beyond[inside, side] = (r * width + c)[inside]
-    return beyond
 
 
 def destinations(network: Network, chip: Chip, placement: Placement) -> NDArray[np.int64]:
@@ -75,6 +65,15 @@ def destinations(network: Network, chip: Chip, placement: Placement) -> NDArray[
     pairs = pairs[home[pairs[:, 0]] != pairs[:, 1]]
     cells = np.array([chip.tile_cell(t) for t in range(chip.tiles)])
     return np.column_stack([pairs[:, 0], cells[pairs[:, 1]]])
+
+
+def entry_lines(placement: Placement) -> NDArray[np.int32]:
+    """Line of its port on which each external source enters: the next one, by number."""
+    order = np.argsort(placement.port, kind="stable")
+    port = placement.port[order]
+    entry = np.empty(port.size, np.int32)
+    entry[order] = np.arange(port.size) - np.searchsorted(port, port)
+    return entry
 
 
 def overloads(chip: Chip, load: NDArray[np.int64]) -> list[str]:
@@ -122,41 +121,30 @@ def check_routing(
             f"The routing has {routing.offsets.size - 1} sources; the network has "
             f"{network.sources}."
         )
-    too_much = overloads(chip, routing.load(chip))
-    if too_much:
-        raise RoutingError("Overloaded sides: " + "; ".join(too_much) + ".")
-    taken = (routing.cell.astype(np.int64) * 4 + routing.side) * (1 << 20) + routing.line
-    if np.unique(taken).size != taken.size:
+    fault, _ = _kernels.shared_line(routing.cell, routing.side, routing.line, chip.capacity)
+    if fault:  # else no side can carry too many
+        too_much = overloads(chip, routing.load(chip))
+        if too_much:
+            raise RoutingError("Overloaded sides: " + "; ".join(too_much) + ".")
+    if fault == 1:
         raise RoutingError("Two sources share a line.")
-    beyond = neighbours(chip)
-    wanted: dict[int, set[int]] = {}
-    for source, cell in destinations(network, chip, placement).tolist():
-        wanted.setdefault(source, set()).add(cell)
-    for source in range(network.sources):
-        if source < network.first_neuron:
-            start = chip.port_cell(int(placement.port[source]))[0]
-        else:
-            start = chip.tile_cell(int(placement.tile[source - network.first_neuron]))
-        reached = {start}
-        ends: set[int] = set()
-        for k in range(routing.offsets[source], routing.offsets[source + 1]):
-            cell, there = (
-                int(routing.cell[k]),
-                int(beyond[routing.cell[k], routing.side[k]]),
-            )
-            if cell not in reached or there in reached or (cell in ends):
-                raise MosaicError(f"The route of source {source} is not a tree.")
-            reached.add(there)
-            if chip.kinds[there] == "NT":
-                ends.add(there)
-        if ends != wanted.get(source, set()):
-            raise MosaicError(f"The route of source {source} does not end at its targets.")
-    if np.any(
-        (routing.line < 0) | (routing.line >= chip.capacity[routing.cell, routing.side])
-    ):
+    start = np.concatenate(
+        [chip.port_cells[placement.port], chip.tile_cells[placement.tile]]
+    )
+    reached = tiles_reached(network, placement, chip)
+    broken, source = _kernels.routing_fault(
+        network.first_neuron, routing.offsets, routing.cell, routing.side, start, *reached,
+        placement.tile, chip.tile_cells, chip.neighbours, chip.is_router,
+    )  # fmt: skip
+    if broken == 1:
+        raise MosaicError(f"The route of source {source} is not a tree.")
+    if broken == 2:
+        raise MosaicError(f"The route of source {source} does not end at its targets.")
+    if fault == 2:
         raise RoutingError("A route uses a line that its side does not have.")
-    wired = np.flatnonzero(chip.kinds[routing.cell] == "NT")
-    slot = placement.slot[routing.source[wired] - network.first_neuron]
+    wired = np.flatnonzero(~chip.is_router[routing.cell])
+    source_of = np.searchsorted(routing.offsets, wired, side="right") - 1
+    slot = placement.slot[source_of - network.first_neuron]
     if not np.array_equal(routing.line[wired], slot):
         raise MosaicError("A neuron must leave its tile on the line of its slot.")
     entry, port = routing.entry_line, placement.port

@@ -35,6 +35,7 @@ from mosaic_sim import (
     simulate,
     technology_preset,
 )
+from mosaic_sim.events import devices
 
 INPUTS, STEPS = 6, 7
 CHIP = Chip(2, 3, neurons_per_tile=10, tile_lines=16, r0_lines=16, r1_lines=16)
@@ -86,7 +87,7 @@ def drive(seed=0, samples=3):
 
 
 def image(program):
-    return dict(zip(program.device.tolist(), program.level.tolist(), strict=True))
+    return dict(zip(*(a.tolist() for a in devices(program)), strict=True))
 
 
 def links(deployment):
@@ -415,7 +416,7 @@ def test_the_bill_adds_up():
     assert sum(found["by_component"].values()) == pytest.approx(total)
     hops = {row["event"]: row["count"] for row in found["rows"]}["hop"]
     assert found["hops_per_inference"] == hops / 5
-    assert sum(found["devices"].values()) == deployed.program.device.size
+    assert sum(found["devices"].values()) == devices(deployed.program)[0].size
     assert found["write_energy"] == pytest.approx(
         deployed.writes * TECHNOLOGY["write_energy"].value
     )

@@ -20,6 +20,7 @@ from growth.learner import check_experiment, make_stream, run_seed, whole
 from growth.runs import RunFolder, open_run
 from growth.strategies import STRATEGIES
 from mosaic_sim import MosaicError, simulate
+from mosaic_sim.events import devices
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 MICRO = ("train.epochs=1", "stream.steps=4", "hidden=4", "stream.test_share=0.9")
@@ -235,7 +236,7 @@ def test_bills_are_those_of_the_stored_programs_and_writes_their_differences(nam
             program, simulate(program, spikes, threads=1), make_technology("rram-130nm")
         )
         assert row["energy_per_inference"] == report.energy_per_inference
-        now = dict(zip(program.device.tolist(), program.level.tolist(), strict=True))
+        now = dict(zip(*(a.tolist() for a in devices(program)), strict=True))
         changed = sum(before.get(d, 0) != now.get(d, 0) for d in before.keys() | now.keys())
         assert row["writes"] == changed > 0
         before = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from mosaic_sim import (
     place,
     route,
 )
+from mosaic_sim.network import NEURON_PARAMETERS
 
 # Quarters of a leak cost two bits a step: seven steps of sixteenths stay exact in float32,
 # so that comparisons can be `==`.
@@ -66,6 +68,8 @@ def networks(draw, *, inputs=4, neurons=7, synapses=24):
     def one_each(values):
         return draw(st.lists(values, min_size=neurons, max_size=neurons))
 
+    prompt = one_each(st.booleans())
+    gain = one_each(st.sampled_from([0, 0, 0, 2]))
     return Network.from_synapses(
         inputs=inputs,
         neurons=neurons,
@@ -76,7 +80,10 @@ def networks(draw, *, inputs=4, neurons=7, synapses=24):
         delay=[delay(s, t, d) for s, t, _, d in drawn],
         leak=one_each(st.sampled_from(LEAKS)),
         threshold=one_each(sixteenths(1 / 16, 1.5)),
-        reset=one_each(st.integers(0, 2)),
+        reset=one_each(st.integers(0, 3)),
+        current_leak=one_each(st.sampled_from([0, 0, 0.5])),
+        gain=gain,
+        prompt=[p and not g for p, g in zip(prompt, gain, strict=True)],
     )
 
 
@@ -140,6 +147,7 @@ def builds(draw, *, device=None, **sizes):
     """A network of any shape, placed anywhere on a chip with room for it."""
     network = draw(networks(**sizes))
     chip = roomy(network, draw(st.integers(1, 3)), draw(st.integers(1, 3)))
+    chip = replace(chip, refractory_steps=draw(st.sampled_from([0, 0, 0, 1, 2])))
     return build(network, chip, draw(scattered(network, chip)), device)
 
 
@@ -215,7 +223,5 @@ def prefix(network: Network, neurons: int, *, bias: bool | None = None) -> Netwo
         target=network.target[kept],
         weight=network.weight[kept],
         delay=network.delay[kept],
-        leak=network.leak[:neurons],
-        threshold=network.threshold[:neurons],
-        reset=network.reset[:neurons],
+        **{name: getattr(network, name)[:neurons] for name in NEURON_PARAMETERS},
     )

@@ -19,7 +19,7 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
-from mosaic_sim.program import event_names
+from mosaic_sim.events import event_names
 from mosaic_sim.technology import QUANTITIES, Quantity
 
 # Round numbers, so that every price is exact and can be worked out on paper.

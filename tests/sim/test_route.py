@@ -526,10 +526,10 @@ def test_check_routing_refuses_a_way_through_a_neuron_tile():
         good,
         offsets=good.offsets + np.where(np.arange(5) > 1, 4 - (last - first), 0),
         cell=spliced(good.cell, [8, 9, 10, 11]),
-        side=spliced(good.side, [1, 1, 1, 1]),
+        side=spliced(good.side, [1, 1, 1, 1]).astype(np.int8),
         line=spliced(good.line, [0, 0, 0, 0]),
     )
-    with pytest.raises(MosaicError, match="route of source 1 is not a tree"):
+    with pytest.raises(MosaicError, match="route of source 1 does not end at its targets"):
         check_routing(network, chip, placement, bad)
 
 

@@ -1,0 +1,49 @@
+"""Every compiled loop of the package. Typed arrays in, typed arrays out; never raises.
+
+A kernel calls only kernels of its own file, because a cached kernel does not notice a change
+in another file. What each array means is said in the face that calls the kernel.
+"""
+
+from mosaic_sim._kernels.accounts import (
+    count_events,
+    device_image,
+    link_loads,
+    row_prices,
+    step_energy,
+)
+from mosaic_sim._kernels.routes import (
+    comb_trees,
+    grow_tree,
+    longest_path,
+    routing_fault,
+    shared_line,
+)
+from mosaic_sim._kernels.steps import pack, run, wire
+from mosaic_sim._kernels.synapses import (
+    depths,
+    quantise,
+    sort_by_source,
+    synapse_fault,
+    tiles_reached,
+)
+
+__all__ = [
+    "comb_trees",
+    "count_events",
+    "depths",
+    "device_image",
+    "grow_tree",
+    "link_loads",
+    "longest_path",
+    "pack",
+    "quantise",
+    "routing_fault",
+    "row_prices",
+    "run",
+    "shared_line",
+    "sort_by_source",
+    "step_energy",
+    "synapse_fault",
+    "tiles_reached",
+    "wire",
+]

@@ -1,0 +1,183 @@
+"""Compiled loops over what spikes cost: events counted, devices listed, energy by step."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mosaic_sim._kernels.options import KERNEL, PART
+
+
+@njit(**PART)
+def tally(
+    i, n, first, offsets, target, level, tile, link_offsets, link_cell, link_side, port_cell,
+    tile_cell, neighbour, is_router, router_lines, row_devices, kinds, counts, crossed,
+):  # fmt: skip
+    """Add to `counts` what n spikes of source i cause; mark with i + 1 what it reads in `crossed`.
+
+    `kinds` holds the columns of: neuron spike, line driven, column compared, HCS read, LCS
+    read, hop, device read at level 0 (the other levels follow it).
+    """
+    spike, driven, compared, hcs, lcs, hop, base = kinds
+    home = np.int64(-1)
+    if i >= first:
+        home = np.int64(tile_cell[tile[i - first]])
+        counts[home, spike] += n
+    else:
+        counts[port_cell[i], driven] += n
+    # Routing tiles: a row of each that the tree crosses, one HCS for each link onwards.
+    wired = 0
+    for k in range(link_offsets[i], link_offsets[i + 1]):
+        cell = link_cell[k]
+        counts[cell, driven] += n
+        if not is_router[cell]:
+            wired |= 1 << link_side[k]
+            continue
+        if crossed[cell] != i + 1:
+            crossed[cell] = i + 1
+            counts[cell, hop] += n
+            counts[cell, compared] += 4 * router_lines[cell] * n
+            counts[cell, lcs] += 4 * router_lines[cell] * n
+        counts[cell, hcs] += n
+        counts[cell, lcs] -= n
+    # Wired outputs: a row of each router around the tile, whether the tree takes it or not.
+    if home >= 0:
+        for side in range(4):
+            if not wired >> side & 1:
+                cell = neighbour[home, side]
+                counts[cell, compared] += 4 * router_lines[cell] * n
+                counts[cell, lcs] += 4 * router_lines[cell] * n
+    # Neuron tiles: a driven row reads all its devices, those without a synapse too.
+    for k in range(offsets[i], offsets[i + 1]):
+        cell = tile_cell[tile[target[k]]]
+        if crossed[cell] != i + 1:
+            crossed[cell] = i + 1
+            counts[cell, base] += row_devices * n
+        counts[cell, base] -= n
+        counts[cell, base + abs(level[k])] += n
+    if home >= 0 and crossed[home] != i + 1:
+        crossed[home] = i + 1
+        counts[home, base] += row_devices * n
+
+
+@njit(**KERNEL)
+def count_events(
+    spikes, first, offsets, target, level, tile, link_offsets, link_cell, link_side, port_cell,
+    tile_cell, neighbour, is_router, router_lines, row_devices, kinds, counts,
+):  # fmt: skip
+    """Add to `counts` (cells, kinds) what `spikes` of each source cause."""
+    crossed = np.zeros(is_router.size, np.int64)
+    for i in range(spikes.size):
+        if spikes[i]:
+            tally(
+                i, spikes[i], first, offsets, target, level, tile, link_offsets, link_cell,
+                link_side, port_cell, tile_cell, neighbour, is_router, router_lines,
+                row_devices, kinds, counts, crossed,
+            )  # fmt: skip
+
+
+@njit(**KERNEL)
+def row_prices(first, offsets, target, level, tile, tiles, prices, row_devices):
+    """Price of reading the rows that one spike of each source drives: (offsets, tiles, prices).
+
+    `prices` are those of a device at each level.
+    """
+    sources = offsets.size - 1
+    start = np.zeros(sources + 1, np.int64)
+    place = np.zeros(tiles, np.int64)  # of each tile in the list, + 1
+    for fill in range(2):  # first count, then fill
+        where = np.empty(start[sources] if fill else 0, np.int32)
+        price = np.empty(where.size, np.float64)
+        at = np.int64(0)
+        for c in range(tiles):
+            place[c] = 0
+        for i in range(sources):
+            begin = at
+            if i >= first:
+                home = tile[i - first]
+                place[home] = at + 1
+                if fill:
+                    where[at] = home
+                    price[at] = row_devices * prices[0]
+                at += 1
+            for k in range(offsets[i], offsets[i + 1]):
+                there = tile[target[k]]
+                if place[there] <= begin:
+                    place[there] = at + 1
+                    if fill:
+                        where[at] = there
+                        price[at] = row_devices * prices[0]
+                    at += 1
+                if fill:
+                    price[place[there] - 1] += prices[abs(level[k])] - prices[0]
+            start[i + 1] = at
+    return start, where, price
+
+
+@njit(**KERNEL)
+def step_energy(row_offsets, source, times, start, where, price, energy):
+    """Add up, for each row of spikes, the energy by tile; `energy` is (rows, tiles).
+
+    A row holds the spikes of one step: sources ``source[row_offsets[r]:row_offsets[r + 1]]``, as
+    many times as `times` says, if it is not empty.
+    """
+    for r in range(row_offsets.size - 1):
+        spent = energy[r]
+        for e in range(row_offsets[r], row_offsets[r + 1]):
+            i = source[e]
+            n = times[e] if times.size else 1
+            for k in range(start[i], start[i + 1]):
+                spent[np.uint64(where[k])] += n * price[k]
+
+
+@njit(**KERNEL)
+def link_loads(row_offsets, source, times, link_offsets, link, loads):
+    """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells)."""
+    for r in range(row_offsets.size - 1):
+        load = loads[r]
+        for e in range(row_offsets[r], row_offsets[r + 1]):
+            i = source[e]
+            n = np.int32(times[e] if times.size else 1)
+            for k in range(link_offsets[i], link_offsets[i + 1]):
+                load[np.uint64(link[k])] += n
+
+
+@njit(**KERNEL)
+def device_image(
+    first, offsets, target, level, tile, slot, link_offsets, link_cell, link_side, link_line,
+    port_cell, port_row, tile_cell, neighbour, is_router, widest, rows, columns,
+):  # fmt: skip
+    """Return number and level of each device that holds a synapse or a connection, unsorted."""
+    connections = 0
+    for k in range(link_cell.size):
+        connections += is_router[link_cell[k]]
+    size = 2 * target.size + connections
+    device = np.empty(size, np.int64)
+    held = np.empty(size, np.uint8)
+    entry = np.zeros(is_router.size, np.int64)
+    total = 0
+    for i in range(offsets.size - 1):
+        home = np.int32(-1)
+        if i < first:
+            entry[port_cell[i]] = port_row[i]
+        else:
+            home = tile[i - first]
+        for k in range(link_offsets[i], link_offsets[i + 1]):
+            cell, side = np.int64(link_cell[k]), link_side[k]
+            entry[neighbour[cell, side]] = (side + 2) % 4 * widest + link_line[k]
+            if is_router[cell]:
+                column = side * widest + link_line[k]
+                device[total] = (cell * rows + entry[cell]) * columns + column
+                held[total] = 1
+                total += 1
+        for k in range(offsets[i], offsets[i + 1]):
+            j = target[k]
+            cell = np.int64(tile_cell[tile[j]])
+            row = 4 * widest + slot[i - first] if tile[j] == home else entry[cell]
+            pair = (cell * rows + row) * columns + 2 * slot[j]
+            device[total] = pair
+            device[total + 1] = pair + 1
+            held[total] = max(level[k], 0)
+            held[total + 1] = max(-level[k], 0)
+            total += 2
+    return device, held

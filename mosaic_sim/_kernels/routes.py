@@ -1,0 +1,320 @@
+"""Compiled loops over routes: trees laid, checked and counted."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mosaic_sim._kernels.options import KERNEL, PART
+
+
+@njit(**KERNEL)
+def grow_tree(
+    origin, targets, capacity, neighbour, is_router, load, in_tree, edge_cell, edge_side, edges,
+):  # fmt: skip
+    """Extend one multicast tree to all `targets`, nearest first, over links with free lines.
+
+    `in_tree` marks the routing tiles that the tree has; `edge_cell`, `edge_side` hold its
+    first `edges` links and receive the new ones; `load` counts sources per link. Returns the
+    number of links, and the first target that could not be reached or -1. Among shortest
+    extensions the one over the emptiest links is taken.
+    """
+    cells = is_router.size
+    missing = np.zeros(cells, np.bool_)
+    for target in targets:
+        missing[target] = True
+    via = np.empty(cells, np.int8)
+    room = np.empty(cells, np.int32)
+    distance = np.empty(cells, np.int32)
+    queue = np.empty(cells, np.int32)
+    for _ in range(targets.size):
+        tail = 0
+        for cell in range(cells):
+            distance[cell] = -1
+            if in_tree[cell] or cell == origin:
+                distance[cell] = 0
+                room[cell] = 1 << 30
+                queue[tail] = cell
+                tail += 1
+        head = 0
+        reached = -1
+        while head < tail:
+            cell = queue[head]
+            head += 1
+            if reached >= 0 and distance[cell] >= distance[reached]:
+                break
+            if not is_router[cell] and cell != origin:
+                continue
+            for side in range(4):
+                there = neighbour[cell, side]
+                if there < 0:
+                    continue
+                left = capacity[cell, side] - load[cell, side]
+                if left <= 0 or not (is_router[there] or missing[there]):
+                    continue
+                narrow = min(room[cell], left)
+                if distance[there] < 0:
+                    distance[there] = distance[cell] + 1
+                    via[there] = side
+                    room[there] = narrow
+                    queue[tail] = there
+                    tail += 1
+                elif distance[there] == distance[cell] + 1 and narrow > room[there]:
+                    via[there] = side
+                    room[there] = narrow
+                if missing[there] and (reached < 0 or narrow > room[reached]):
+                    reached = there
+        if reached < 0:
+            for target in targets:
+                if missing[target]:
+                    return edges, target
+        missing[reached] = False
+        there = reached
+        for back in range(distance[reached]):  # from the target to the tree
+            side = via[there]
+            cell = neighbour[there, (side + 2) % 4]
+            at = edges + distance[reached] - 1 - back
+            edge_cell[at] = cell
+            edge_side[at] = side
+            load[cell, side] += 1
+            if is_router[there]:
+                in_tree[there] = True
+            there = cell
+        edges += distance[reached]
+    return edges, -1
+
+
+@njit(**PART)
+def comb(
+    home, targets, columns, variant, neighbour, tile_cell, mark, stamp, edge_cell, edge_side,
+):  # fmt: skip
+    """Write the links of a comb: a trunk beside the home tile, teeth along corridors.
+
+    Bit 0 of `variant`: the trunk runs down instead of across. Bit 1: two columns of tiles
+    share a tooth between them; else each target has the shortest way. Returns the number of
+    links. Coordinate a is across the trunk, b along it.
+    """
+    down = variant & 1
+    a_less, a_more, b_less, b_more = 0, 2, 3, 1
+    oa, ob = home // columns, home % columns
+    if down:
+        a_less, a_more, b_less, b_more = 3, 1, 0, 2
+        oa, ob = ob, oa
+    above = False
+    for there in targets:
+        above |= (there % columns if down else there // columns) < oa
+    edges = 0
+    stamp[tile_cell[home]] = mark
+    for there in targets:
+        ta, tb = there // columns, there % columns
+        if down:
+            ta, tb = tb, ta
+        da, db = ta - oa, tb - ob
+        out = a_more if da > 0 or (da == 0 and not above) else a_less
+        # The way: `up` links out of the tile and along a tooth, `along` the trunk, then in.
+        along = 2 * db
+        teeth = 0
+        into = out
+        if da == 0:
+            into = a_more if out == a_less else a_less
+            if abs(db) == 1:
+                into = b_more if db > 0 else b_less
+                out = into
+                along = 0
+        elif abs(da) > 1:
+            tooth = 2 * tb if db > 0 else 2 * tb + 2
+            if variant & 2:
+                tooth = 2 * tb + 2 * (tb % 2)
+            along = tooth - (2 * ob + 1)
+            teeth = 2 * abs(da) - 1
+            into = b_more if tooth == 2 * tb else b_less
+        cell = tile_cell[home]
+        for step in range(2 + abs(along) + teeth):
+            side = into
+            if step == 0:
+                side = out
+            elif step <= abs(along):
+                side = b_more if along > 0 else b_less
+            elif step <= abs(along) + teeth:
+                side = out
+            beyond = neighbour[cell, side]
+            if stamp[beyond] != mark:  # else the tree has that cell already
+                stamp[beyond] = mark
+                edge_cell[edges] = cell
+                edge_side[edges] = side
+                edges += 1
+            cell = beyond
+    return edges
+
+
+@njit(**KERNEL)
+def comb_trees(
+    begin, first, reached_offsets, reached, tile, slot, port_cell, columns, capacity, neighbour,
+    is_router, tile_cell, load, links, out_cell, out_side, out_line,
+):  # fmt: skip
+    """Lay a comb for every neuron, the cheapest of four; search where a comb meets a full link.
+
+    External sources are searched for too: they do not start beside a tile. Starts with source
+    `begin` and stops when the arrays of links might be too short for one more. `load` counts
+    sources a link, `links` the links of each source. Returns (next source, links written,
+    cell that could not be reached or -1).
+    """
+    cells = is_router.size
+    sources = reached_offsets.size - 1
+    stamp = np.zeros(cells, np.int64)
+    edge_cell = np.empty(2 * cells, np.int32)
+    edge_side = np.empty(2 * cells, np.int32)
+    targets = np.empty(tile_cell.size, np.int32)
+    in_tree = np.empty(cells, np.bool_)
+    mark = 0
+    total = 0
+    for i in range(begin, sources):
+        if total + cells > out_cell.size:
+            return i, total, -1
+        here = tile[i - first] if i >= first else -1
+        wanted = 0
+        for k in range(reached_offsets[i], reached_offsets[i + 1]):
+            if reached[k] != here:
+                targets[wanted] = reached[k]
+                wanted += 1
+        edges = 0
+        fits = wanted == 0
+        if i >= first and wanted > 0:
+            # First find the cheapest variant, then try all, from that one on. With many targets
+            # shared teeth are as good as always cheaper.
+            least, best = 1 << 60, 0
+            for attempt in range(2 if wanted > 24 else 0, 8):
+                mark += 1
+                variant = attempt if attempt < 4 else (best + attempt) & 3
+                edges = comb(
+                    here, targets[:wanted], columns, variant, neighbour, tile_cell, mark, stamp,
+                    edge_cell, edge_side,
+                )  # fmt: skip
+                if attempt < 4:
+                    if edges < least:
+                        least, best = edges, variant
+                    continue
+                fits = True
+                for k in range(edges):
+                    cell, side = edge_cell[k], edge_side[k]
+                    fits &= load[cell, side] < capacity[cell, side]
+                if fits:
+                    for k in range(edges):
+                        load[edge_cell[k], edge_side[k]] += 1
+                    break
+        if not fits:
+            for c in range(cells):
+                in_tree[c] = False
+            if i < first:
+                in_tree[port_cell[i]] = True
+            goals = np.empty(wanted, np.int32)
+            for k in range(wanted):
+                goals[k] = tile_cell[targets[k]]
+            edges, missed = grow_tree(
+                tile_cell[here] if i >= first else np.int32(-1), goals, capacity, neighbour,
+                is_router, load, in_tree, edge_cell, edge_side, 0,
+            )  # fmt: skip
+            if missed >= 0:
+                return i, total, missed
+        for k in range(edges):
+            cell, side = edge_cell[k], edge_side[k]
+            out_cell[total] = cell
+            out_side[total] = side
+            # The outputs of a tile are wired: the neuron in slot k drives line k.
+            out_line[total] = load[cell, side] - 1 if is_router[cell] else slot[i - first]
+            total += 1
+        links[i] = edges
+    return sources, total, -1
+
+
+@njit(**KERNEL)
+def routing_fault(
+    first, offsets, cell, side, start_cell, reached_offsets, reached, tile, tile_cell,
+    neighbour, is_router,
+):  # fmt: skip
+    """Return (fault, source): 1 if its links are no tree, 2 if it misses its targets; or 0."""
+    in_tree = np.zeros(is_router.size, np.int64)  # source + 1
+    wanted = np.zeros(is_router.size, np.int64)
+    for i in range(offsets.size - 1):
+        mark = i + 1
+        missing = 0
+        here = tile[i - first] if i >= first else -1
+        for k in range(reached_offsets[i], reached_offsets[i + 1]):
+            if reached[k] != here:
+                wanted[tile_cell[reached[k]]] = mark
+                missing += 1
+        in_tree[start_cell[i]] = mark
+        for k in range(offsets[i], offsets[i + 1]):
+            there = neighbour[cell[k], side[k]]
+            if in_tree[cell[k]] != mark or there < 0 or in_tree[there] == mark:
+                return 1, i
+            if not is_router[cell[k]] and cell[k] != start_cell[i]:
+                return 1, i
+            in_tree[there] = mark
+            if not is_router[there]:
+                if wanted[there] != mark:
+                    return 2, i
+                missing -= 1
+        if missing:
+            return 2, i
+    return 0, 0
+
+
+@njit(**KERNEL)
+def shared_line(cell, side, line, capacity):
+    """Return (fault, link): 1 if two links are on one line, 2 if there is no such line; or 0."""
+    cells = capacity.shape[0]
+    base = np.zeros((cells, 4), np.int64)
+    total = np.int64(0)
+    for c in range(cells):
+        for s in range(4):
+            base[c, s] = total
+            total += capacity[c, s]
+    taken = np.zeros(total // 8 + 1, np.uint8)
+    for k in range(cell.size):
+        if line[k] < 0 or line[k] >= capacity[cell[k], side[k]]:
+            return 2, k
+        at = base[cell[k], side[k]] + line[k]
+        bit = np.uint8(1) << np.uint8(at & 7)
+        if taken[at >> 3] & bit:
+            return 1, k
+        taken[at >> 3] |= bit
+    return 0, 0
+
+
+@njit(**KERNEL)
+def longest_path(
+    first, offsets, target, delay, order, tile, link_offsets, link_cell, is_router
+):
+    """(reads, hops) along the longest chain of synapses without delay.
+
+    The hops of one synapse are bounded by the routing tiles that its source's tree crosses.
+    """
+    cells = is_router.size
+    stamp = np.zeros(cells, np.int64)  # source + 1
+    neurons = order.size
+    arrive = np.zeros((neurons, 2), np.int64)
+    for n in range(first + neurons):
+        i = n if n < first else first + order[n - first]
+        reads, hops = np.int64(0), np.int64(0)
+        home = np.int32(-1)
+        if i >= first:
+            reads, hops = arrive[i - first, 0], arrive[i - first, 1]
+            home = tile[i - first]
+        tree = 0
+        for k in range(link_offsets[i], link_offsets[i + 1]):
+            at = link_cell[k]
+            if is_router[at] and stamp[at] != i + 1:
+                stamp[at] = i + 1
+                tree += 1
+        for k in range(offsets[i], offsets[i + 1]):
+            if delay[k] == 0:
+                j = target[k]
+                far = tree if tile[j] != home else 0
+                arrive[j, 0] = max(arrive[j, 0], reads + 1)
+                arrive[j, 1] = max(arrive[j, 1], hops + far)
+    longest = np.zeros(2, np.int64)
+    for j in range(neurons):
+        longest[0] = max(longest[0], arrive[j, 0])
+        longest[1] = max(longest[1], arrive[j, 1])
+    return longest

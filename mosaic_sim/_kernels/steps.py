@@ -1,0 +1,407 @@
+"""The compiled time loop, and the tables it reads."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from mosaic_sim._kernels.options import KERNEL, PART
+
+BLOCK = 2048
+"""Neurons updated at a time: their state stays in the first-level cache."""
+
+
+@intrinsic
+def prefetch(typing_context, array, index):
+    """Ask for the cache line of ``array[index]``, which is needed soon: a hint, no access."""
+
+    def code(context, builder, signature, arguments):
+        kind, _ = signature.args
+        data = context.make_array(kind)(context, builder, arguments[0]).data
+        address = builder.bitcast(
+            cgutils.gep_inbounds(builder, data, arguments[1]), cgutils.voidptr_t
+        )
+        number = ir.IntType(32)
+        hint = builder.module.declare_intrinsic(
+            "llvm.prefetch",
+            [cgutils.voidptr_t],
+            ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number]),
+        )
+        builder.call(hint, [address, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, index), code
+
+
+@njit(**KERNEL)
+def pack(dense):
+    """Events of a bool array (rows, channels): offsets of the rows, channels."""
+    rows, channels = dense.shape
+    offsets = np.zeros(rows + 1, np.int64)
+    for r in range(rows):
+        n = 0
+        row = dense[r]
+        for c in range(channels):
+            n += row[c]
+        offsets[r + 1] = offsets[r] + n
+    channel = np.empty(offsets[rows] + 1, np.int32)  # one more, to write without a branch
+    n = 0
+    for r in range(rows):
+        row = dense[r]
+        for c in range(channels):
+            channel[n] = c
+            n += row[c]
+    return offsets, channel[: offsets[rows]]
+
+
+@njit(**KERNEL)
+def wire(first, bias, offsets, target, weight, delay, rank, moved):
+    """Sort the synapses of each source into segments of one delay.
+
+    A segment whose targets lie close together becomes a dense row, with zeros in its gaps; the
+    others keep a list of targets. Neuron j is number `rank[j]` in all tables (`moved` tells
+    whether that changes anything). Synapses of delay 0 from the bias line are no segment: they
+    are a constant current.
+
+    Returns (seg_offsets, segments, pairs, row, constant, slots). A segment is (delay, start,
+    begin, end): `start` is the first target of a dense row, whose weights are
+    ``row[begin:end]``; or -1 for a list, of which synapse k has its target in ``pairs[2 * k]``
+    and the bits of its weight beside it, in one cache line.
+    """
+    sources = offsets.size - 1
+    constant = np.zeros(rank.size, np.float32)
+    mixed = np.zeros(sources, np.bool_)
+    longest = 0
+    for i in range(sources):
+        for k in range(offsets[i], offsets[i + 1]):
+            longest = max(longest, delay[k])
+            if delay[k] != delay[offsets[i]]:
+                mixed[i] = True
+    pairs = np.empty(2 * target.size, np.int32)
+    loads = pairs.view(np.float32)
+    count = np.zeros(longest + 2, np.int64)
+    for i in range(sources):
+        begin, end = offsets[i], offsets[i + 1]
+        if mixed[i]:
+            for d in range(longest + 2):
+                count[d] = 0
+            for k in range(begin, end):
+                count[delay[k] + 1] += 1
+            for d in range(longest):
+                count[d + 1] += count[d]
+            for k in range(begin, end):
+                at = begin + count[delay[k]]
+                count[delay[k]] += 1
+                pairs[2 * at] = rank[target[k]]
+                loads[2 * at + 1] = weight[k]
+        else:
+            for k in range(begin, end):
+                pairs[2 * k] = rank[target[k]] if moved else target[k]
+                loads[2 * k + 1] = weight[k]
+    # Segments, and the room that dense rows need.
+    seg_offsets = np.zeros(sources + 1, np.int64)
+    for i in range(sources):
+        found = 0
+        if mixed[i]:
+            for d in range(longest + 2):
+                count[d] = 0
+            for k in range(offsets[i], offsets[i + 1]):
+                found += count[delay[k]] == 0
+                count[delay[k]] = 1
+        elif offsets[i] < offsets[i + 1]:
+            found = 1
+        seg_offsets[i + 1] = seg_offsets[i] + found
+    segments = np.empty((seg_offsets[sources], 4), np.int64)
+    dense = 0
+    for i in range(sources):
+        begin, end = offsets[i], offsets[i + 1]
+        if begin == end:
+            continue
+        seg = seg_offsets[i]
+        if mixed[i]:
+            for d in range(longest + 2):
+                count[d] = 0
+            for k in range(begin, end):
+                count[delay[k]] += 1
+            at = begin
+            for d in range(longest + 1):
+                if count[d]:
+                    segments[seg, 0] = d
+                    segments[seg, 2] = at
+                    at += count[d]
+                    segments[seg, 3] = at
+                    seg += 1
+        else:
+            segments[seg, 0] = delay[begin]
+            segments[seg, 2] = begin
+            segments[seg, 3] = end
+        for seg in range(seg_offsets[i], seg_offsets[i + 1]):
+            segments[seg, 1] = -1
+            begin, end = segments[seg, 2], segments[seg, 3]
+            if bias and i == first - 1 and segments[seg, 0] == 0:
+                for k in range(begin, end):
+                    constant[pairs[2 * k]] += loads[2 * k + 1]
+                segments[seg, 3] = begin
+                continue
+            least, most = pairs[2 * begin], pairs[2 * begin]
+            for k in range(begin, end):
+                least = min(least, pairs[2 * k])
+                most = max(most, pairs[2 * k])
+            if end - begin >= 8 and most - least < 4 * (end - begin):
+                segments[seg, 1] = least
+                dense += most - least + 1
+    row = np.zeros(dense, np.float32)
+    at = 0
+    for seg in range(segments.shape[0]):
+        least = segments[seg, 1]
+        if least >= 0:
+            most = least
+            for k in range(segments[seg, 2], segments[seg, 3]):
+                row[at + pairs[2 * k] - least] = loads[2 * k + 1]
+                most = max(most, pairs[2 * k])
+            segments[seg, 2] = at
+            at += most - least + 1
+            segments[seg, 3] = at
+    return seg_offsets, segments, pairs, row, constant, longest + 1
+
+
+@njit(**PART)
+def integrate(
+    now, voltage, current, constant, leak, threshold, current_leak, fired, traced
+):
+    """Leak, add what arrived, compare; the reset comes after, for the few that fired."""
+    if traced:
+        for j in range(now.size):
+            now[j] = current_leak[j] * current[j] + now[j]
+        for j in range(now.size):
+            current[j] = now[j]
+    for j in range(now.size):
+        now[j] = leak[j] * voltage[j] + now[j]
+    for j in range(now.size):
+        voltage[j] = now[j]
+        fired[j] = now[j] > threshold[j]
+    for j in range(now.size):
+        now[j] = constant[j]
+
+
+@njit(**PART)
+def integrate_alike(now, voltage, constant, leak, threshold, fired):
+    """As `integrate`, for neurons that all have one leak and one threshold: half the traffic."""
+    for j in range(now.size):
+        v = leak * voltage[j] + now[j]
+        voltage[j] = v
+        now[j] = constant[j]
+        fired[j] = v > threshold
+
+
+@njit(**PART)
+def reset_late(hot, voltage, threshold, reset, fired):
+    """Let the spikes of the last step reset: 'zero' did so before `integrate`, the others now."""
+    for j in hot:
+        if reset[j] == 0:
+            voltage[j] -= threshold[j]
+        elif reset[j] == 3:
+            voltage[j] = np.float32(0)
+        fired[j] = voltage[j] > threshold[j]
+
+
+@njit(**PART)
+def advance(
+    j, x, voltage, current, inhibition, over, resting, leak, threshold, reset, current_leak,
+    gain, prompt, refractory,
+):  # fmt: skip
+    """Advance one neuron of any kind by one step; return whether it fires."""
+    asleep = resting[j] > 0
+    if asleep:
+        resting[j] -= 1
+        x = np.float32(0)
+    r = over[j]
+    v = voltage[j]
+    if gain[j] > 0:
+        before = inhibition[j]
+        excited = current_leak[j] * current[j] + x
+        inhibited = leak[j] * before - x
+        v = gain[j] * (excited + inhibited)
+        if r and reset[j] == 0:
+            excited -= threshold[j]
+            inhibited = np.float32(0)
+            v += before
+        elif r and reset[j] != 2:
+            excited = inhibited = v = np.float32(0)
+        current[j], inhibition[j] = excited, inhibited
+    else:
+        current[j] = current_leak[j] * current[j] + x
+        if r and reset[j] == 1:
+            v = np.float32(0)
+        v = leak[j] * v + current[j]
+        if r and reset[j] == 0:
+            v -= threshold[j]
+        elif r and reset[j] == 3:
+            v = np.float32(0)
+    fires = v > threshold[j] and not asleep
+    over[j] = fires
+    if prompt[j]:
+        more = np.float32(fires) - np.float32(
+            r
+        )  # as snnTorch: what was reset late is undone
+        if reset[j] == 0:
+            v -= more * threshold[j]
+        elif reset[j] != 2:
+            v -= more * v
+        over[j] = v > threshold[j]
+    voltage[j] = v
+    if fires:
+        resting[j] = refractory
+    return fires
+
+
+@njit(**KERNEL)
+def run(
+    first, bias, begin_sample, end_sample, begin_step, end_step, steps,
+    drive_offsets, drive_channel, drive_value,
+    bounds, plain, traced, alike, order,
+    seg_offsets, segments, pairs, row, constant,
+    leak, threshold, reset, current_leak, gain, prompt, refractory,
+    voltage, current, inhibition, over, resting, arriving, fired, words, hot, hots,
+    counts, latency, watched, traces, listed, per_step,
+):  # fmt: skip
+    """Run the steps of some samples; each starts from rest if `begin_step` is 0.
+
+    Neurons are numbered by depth here, `order` gives their real numbers; `bounds` are the
+    first of each depth. Neurons of a depth are updated together: those of a `plain` depth in
+    vector loops, `traced` if it has synaptic currents, `alike` if one leak and one threshold.
+
+    Adds the spikes of neurons to `counts` (samples, sources), sets `latency` (samples,
+    neurons) where one fires for the first time; `traces` (samples,
+    steps, watched) takes voltages; the neurons that fire are listed one after the other in
+    `listed`, and counted in `per_step` (samples, steps), if that has entries. Returns the
+    number listed.
+    """
+    neurons = voltage.size
+    slots = arriving.shape[0]
+    recording = per_step.size > 0
+    weighted = drive_value.size > 0
+    levels = bounds.size - 1
+    lit = np.empty(neurons, np.int32)
+    job = np.empty(segments.shape[0] + 1, np.int64)
+    factor = np.empty(job.size, np.float32)
+    loads = pairs.view(np.float32)
+    found = 0
+    for sample in range(begin_sample, end_sample):
+        if begin_step == 0:
+            for j in range(neurons):
+                voltage[j] = 0
+                current[j] = 0
+                inhibition[j] = 0
+                over[j] = False
+                resting[j] = 0
+                for slot in range(slots):
+                    arriving[slot, j] = constant[j]
+            for stage in range(levels):
+                hots[stage] = 0
+        count = counts[sample]
+        for t in range(begin_step, end_step):
+            slot = t % slots
+            now = arriving[slot]
+            for stage in range(-1, levels):
+                # Who sends in this stage: inputs and bias line, then neurons by depth.
+                senders = 0
+                at = drive_offsets[sample * steps + t]
+                if stage < 0:
+                    senders = drive_offsets[sample * steps + t + 1] - at
+                    senders += bias
+                else:
+                    a, b = bounds[stage], bounds[stage + 1]
+                    if plain[stage]:
+                        mine = hot[a : a + hots[stage]]
+                        for j in mine:
+                            if reset[j] == 1:
+                                voltage[j] = np.float32(0)
+                        for c in range(a, b, BLOCK):
+                            d = min(b, c + BLOCK)
+                            if alike[stage]:
+                                integrate_alike(
+                                    now[c:d], voltage[c:d], constant[c:d], leak[a],
+                                    threshold[a], fired[c:d],
+                                )  # fmt: skip
+                                continue
+                            integrate(
+                                now[c:d], voltage[c:d], current[c:d], constant[c:d], leak[c:d],
+                                threshold[c:d], current_leak[c:d], fired[c:d], traced[stage],
+                            )  # fmt: skip
+                        reset_late(mine, voltage, threshold, reset, fired)
+                    else:
+                        for j in range(a, b):
+                            fired[j] = advance(
+                                j, now[j], voltage, current, inhibition, over, resting, leak,
+                                threshold, reset, current_leak, gain, prompt, refractory,
+                            )  # fmt: skip
+                            now[j] = constant[j]
+                    for w in range(a >> 3, (b + 7) >> 3):
+                        if words[w]:
+                            for j in range(max(a, 8 * w), min(b, 8 * w + 8)):
+                                lit[senders] = j
+                                senders += fired[j]
+                    if plain[stage]:
+                        for e in range(senders):
+                            hot[a + e] = lit[e]
+                        hots[stage] = senders
+                    if recording:
+                        for e in range(senders):
+                            listed[found + e] = order[lit[e]]
+                        per_step[sample, t] += senders
+                        found += senders
+                # What they send: first all is asked for, then it is added up.
+                jobs = 0
+                for e in range(senders):
+                    value = np.float32(1)
+                    if stage >= 0:
+                        i = first + order[lit[e]]
+                        if count[i] == 0:
+                            latency[sample, i - first] = t
+                        count[i] += 1
+                    elif bias and e == senders - 1:
+                        i = np.int64(first - 1)
+                    else:
+                        i = np.int64(drive_channel[at + e])
+                        if weighted:
+                            value = drive_value[at + e]
+                    for seg in range(seg_offsets[i], seg_offsets[i + 1]):
+                        job[jobs] = seg
+                        factor[jobs] = value
+                        jobs += 1
+                for e in range(jobs):
+                    if e + 1 < jobs:
+                        start, begin, end = segments[job[e + 1], 1:]
+                        if start < 0:
+                            for k in range(2 * begin, 2 * end, 16):
+                                prefetch(pairs, k)
+                    delay, start, begin, end = segments[job[e]]
+                    there = slot + delay
+                    if there >= slots:
+                        there -= slots
+                    inbox = arriving[there]
+                    value = factor[e]
+                    if start >= 0:
+                        more = row[begin:end]
+                        part = inbox[start : start + more.size]
+                        if value == 1:
+                            for k in range(more.size):
+                                part[k] += more[k]
+                        else:
+                            for k in range(more.size):
+                                part[k] += value * more[k]
+                    elif value == 1:
+                        for k in range(
+                            np.uint64(2 * begin), np.uint64(2 * end), np.uint64(2)
+                        ):
+                            inbox[np.uint64(pairs[k])] += loads[k + 1]
+                    else:
+                        for k in range(2 * begin, 2 * end, 2):
+                            inbox[np.uint64(pairs[k])] += value * loads[k + 1]
+            for k in range(watched.size):
+                traces[sample, t, k] = voltage[watched[k]]
+    return found

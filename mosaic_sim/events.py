@@ -1,0 +1,192 @@
+"""What spikes cause on a chip: events by tile, exactly; and what its devices hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaic_sim import _kernels
+from mosaic_sim.errors import MosaicError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.program import Program
+
+__all__ = [
+    "EVENTS",
+    "count_events",
+    "device_count",
+    "devices",
+    "event_names",
+    "largest_crossbar",
+    "powered",
+    "writes",
+]
+
+EVENTS = (
+    "neuron spike",
+    "neuron step",
+    "line driven",
+    "router column compared",
+    "router HCS read",
+    "router LCS read",
+    "neuron tile step",
+    "routing tile step",
+    "hop",
+)
+"""Kinds of events; after these come ``device read, level l`` for each conductance level."""
+
+SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, TILE_STEP, ROUTER_STEP, HOP = range(len(EVENTS))
+
+
+def event_names(levels: int) -> list[str]:
+    """Names of all kinds of events on a chip whose devices have `levels` levels."""
+    return [*EVENTS, *(f"device read, level {level}" for level in range(levels))]
+
+
+def count_events(
+    program: Program, spikes: NDArray[np.int64], sample_steps: int
+) -> NDArray[np.int64]:
+    """Count events from spike counts, exactly.
+
+    A spike of a source reads every device of every row that it drives:
+
+    - in each neuron tile where it arrives, one row of ``2 * neurons_per_tile`` devices, and
+      for a neuron also the feedback row of its own tile, which is wired;
+    - in each routing tile on its tree one row of ``4 * lines`` devices, of which one is HCS
+      for each line that is asserted; every column is compared once;
+    - a neuron's output is wired into the four routers around its tile: a row of each is read,
+      all LCS where its tree does not leave the tile through that router.
+
+    Parameters
+    ----------
+    program : Program
+    spikes : int64 array, (sources,)
+        Spikes of each source, over any number of samples.
+    sample_steps : int
+        Samples times steps: how long the chip was on.
+
+    Returns
+    -------
+    int64 array, (cells, kinds)
+        Columns as in `event_names`.
+    """
+    chip = program.geometry
+    if np.shape(spikes) != (program.sources,):
+        raise MosaicError(
+            f"spikes has shape {np.shape(spikes)}; it needs ({program.sources},), one count a "
+            "source."
+        )
+    counts = np.zeros((chip.cells, len(EVENTS) + program.levels), np.int64)
+    _kernels.count_events(np.asarray(spikes, np.int64), *_wiring(program, chip), counts)
+    for kind, number in static_events(program).items():
+        counts[:, kind] = number * sample_steps
+    return counts
+
+
+def static_events(program: Program) -> dict[int, NDArray[np.int64]]:
+    """Events by cell that happen at every step, whether anything spikes or not."""
+    chip = program.geometry
+    on = powered(program)
+    steps = np.zeros(chip.cells, np.int64)
+    steps[chip.tile_cells] = np.bincount(program.tile, minlength=chip.tiles)
+    return {
+        STEP: steps,
+        TILE_STEP: (on & ~chip.is_router).astype(np.int64),
+        ROUTER_STEP: (on & chip.is_router).astype(np.int64),
+    }
+
+
+def powered(program: Program) -> NDArray[np.bool_]:
+    """Tiles in use, (cells,): the others are switched off and do not leak."""
+    chip = program.geometry
+    on = np.zeros(chip.cells, bool)
+    homes = chip.tile_cells[program.tile]
+    on[homes] = True
+    on[chip.neighbours[homes].ravel()] = True
+    on[program.link_cell] = True
+    return on
+
+
+def _wiring(program: Program, chip: Chip) -> tuple[Any, ...]:
+    """Return what the kernels of this module need to know of a program."""
+    kinds = np.array([SPIKE, DRIVEN, COMPARED, HCS, LCS, HOP, len(EVENTS)])
+    return (
+        program.first_neuron, program.offsets, program.target, program.level, program.tile,
+        program.link_offsets, program.link_cell, program.link_side,
+        chip.port_cells[program.port], chip.tile_cells, chip.neighbours, chip.is_router,
+        chip.lines, 2 * chip.neurons_per_tile, kinds,
+    )  # fmt: skip
+
+
+def devices(program: Program) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """List the devices that hold a synapse or a connection, two a synapse, one a connection.
+
+    Returns
+    -------
+    number : int64 array, (d,), rising
+        ``(cell * rows + row) * columns + column`` with the largest crossbar of the chip. Rows
+        and the columns of a routing tile are ``side * lines + line`` with the most lines that
+        a side has on this chip; after them come the feedback rows of a neuron tile, by slot,
+        and the two columns of a neuron are ``2 * slot`` (positive) and ``2 * slot + 1``.
+    level : uint8 array, (d,)
+        Level of each; 1 is HCS in a routing tile.
+    """
+    chip = program.geometry
+    widest = max(chip.tile_lines, chip.r0_lines, chip.r1_lines)
+    side = np.array([chip.port_cell(p)[1] for p in range(len(chip.port_sites))], np.int64)
+    number, level = _kernels.device_image(
+        program.first_neuron, program.offsets, program.target, program.level, program.tile,
+        program.slot, program.link_offsets, program.link_cell, program.link_side,
+        program.link_line, chip.port_cells[program.port],
+        side[program.port] * widest + program.entry_line, chip.tile_cells, chip.neighbours,
+        chip.is_router, widest, *largest_crossbar(chip),
+    )  # fmt: skip
+    order = np.argsort(number)
+    return number[order], level[order]
+
+
+def device_count(program: Program) -> dict[str, int]:
+    """Devices that hold something, by kind of tile: pairs of synapses, and connections."""
+    chip = program.geometry
+    routers = program.link_cell[chip.is_router[program.link_cell]]
+    corners = int((chip.kinds[routers] == "R0").sum())
+    return {
+        "NT": 2 * program.target.size,
+        "R0": corners,
+        "R1": int(routers.size) - corners,
+    }
+
+
+def writes(old: Program | None, new: Program) -> int:
+    """Count the devices whose level differs between two images of the same chip.
+
+    Devices in no image, and all devices of a blank chip (`old` None), are at level 0.
+
+    Raises
+    ------
+    MosaicError
+        If the programs are for different chips or have different levels.
+    """
+    after, goal = devices(new)
+    if old is None:
+        return int(np.count_nonzero(goal))
+    if not np.array_equal(old.chip, new.chip) or old.levels != new.levels:
+        raise MosaicError(
+            "writes needs two programs for the same chip and number of levels."
+        )
+    before, held = devices(old)
+    both = np.union1d(before, after)
+    change = np.zeros((2, both.size), np.uint8)
+    change[0, np.searchsorted(both, before)] = held
+    change[1, np.searchsorted(both, after)] = goal
+    return int(np.count_nonzero(change[0] != change[1]))
+
+
+def largest_crossbar(chip: Chip) -> tuple[int, int]:
+    """(rows, columns) that no crossbar exceeds: numbers of devices are unique over the chip."""
+    rows = 4 * max(chip.tile_lines, chip.r0_lines, chip.r1_lines) + chip.neurons_per_tile
+    return rows, max(rows, 2 * chip.neurons_per_tile)

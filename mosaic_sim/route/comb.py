@@ -1,0 +1,71 @@
+"""A quick router: every tree is a comb, a trunk beside the neuron with teeth to its targets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_sim import _kernels
+from mosaic_sim.place import tiles_reached
+from mosaic_sim.route.greedy import greedy
+from mosaic_sim.route.routing import Routing, entry_lines
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+    from mosaic_sim.place import Placement
+
+__all__ = ["comb"]
+
+ROOM = 1 << 24
+"""Links that one call of the kernel may write."""
+
+
+def comb(
+    network: Network, chip: Chip, placement: Placement, *, keep: Routing | None
+) -> Routing:
+    """Lay the cheapest of four combs for each neuron: time grows with the links, not the chip.
+
+    A comb's trunk runs across or down; its teeth serve one row of tiles or two. Where a comb
+    would need a link that is full, and for external sources, a shortest tree is searched for
+    as `greedy` does. If there is none, or routes have to be kept, all is left to `greedy`.
+
+    Raises
+    ------
+    RoutingError
+        As `greedy`.
+    """
+    if keep is not None:
+        return greedy(network, chip, placement, keep=keep)
+    fixed = (
+        network.first_neuron, *tiles_reached(network, placement, chip), placement.tile,
+        placement.slot, chip.port_cells[placement.port], chip.columns, chip.capacity,
+        chip.neighbours, chip.is_router, chip.tile_cells,
+    )  # fmt: skip
+    load = np.zeros((chip.cells, 4), np.int32)
+    links = np.zeros(network.sources, np.int64)
+    cells, sides, lines = [], [], []
+    done = 0
+    while done < network.sources:
+        # Room for one tree of every cell, or for some dozens of links a source.
+        room = chip.cells + min(48 * (network.sources - done), ROOM)
+        cell, line = np.empty(room, np.int32), np.empty(room, np.int32)
+        side = np.empty(room, np.int8)
+        done, written, missed = _kernels.comb_trees(
+            done, *fixed, load, links, cell, side, line
+        )
+        if missed >= 0:
+            return greedy(network, chip, placement, keep=None)
+        cells.append(cell[:written])
+        sides.append(side[:written])
+        lines.append(line[:written])
+    return Routing(
+        np.concatenate([[0], np.cumsum(links)]),
+        np.concatenate([np.empty(0, np.int32), *cells]),
+        np.concatenate([np.empty(0, np.int8), *sides]),
+        np.concatenate([np.empty(0, np.int32), *lines]),
+        entry_lines(placement),
+    )
