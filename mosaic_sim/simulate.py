@@ -177,13 +177,18 @@ def _wire(program: Program) -> _Wiring:
 def _state(wiring: _Wiring, neurons: int) -> tuple[NDArray[Any], ...]:
     """Return room for the state of one sample; the kernel fills it."""
     words = np.zeros(neurons // 8 + 1, np.uint64)
+    # Rows of whole vectors, the first at a whole address.
+    row = 4 * (neurons + -neurons % _kernels.LANES + _kernels.LANES)
+    raw = np.zeros(wiring.slots * row + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    inbox = raw[start : start + wiring.slots * row].reshape(wiring.slots, row)
     return (
         np.empty(neurons, np.float32),
         np.empty(neurons, np.float32),
         np.empty(neurons, np.float32),
         np.empty(neurons, np.bool_),
         np.empty(neurons, np.int32),
-        np.empty((wiring.slots, neurons), np.float32),
+        inbox.view(np.float32),
         words.view(np.uint8),
         words,
         np.empty(neurons, np.int32),

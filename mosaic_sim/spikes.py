@@ -101,14 +101,7 @@ class Drive:
     def counts(self, channels: int) -> NDArray[np.int64]:
         """Spikes of each channel in each sample, (samples, channels)."""
         counts = np.zeros((self.samples, channels), np.int64)
-        if not self.steps:
-            return counts
-        sample = np.repeat(np.arange(self.samples), np.diff(self.offsets[:: self.steps]))
-        if self.pulses.size:
-            np.add.at(counts, (sample, self.channel), self.pulses)
-        elif self.channel.size:
-            flat = np.bincount(sample * channels + self.channel, minlength=counts.size)
-            counts += flat.reshape(counts.shape)
+        _kernels.count_drive(self.offsets, self.channel, self.pulses, self.steps, counts)
         return counts
 
 
@@ -133,7 +126,7 @@ def as_drive(spikes: ArrayLike | Events | Drive, inputs: int) -> Drive:
     none = np.empty(0, np.float32)
     flat = np.ascontiguousarray(array.reshape(samples * steps, inputs))
     if array.dtype == np.bool_:
-        offsets, channel = _kernels.pack(flat)
+        offsets, channel = _pack(flat)
         return Drive(samples, steps, offsets, channel, none, np.empty(0, np.int64))
     if array.dtype.kind not in "iuf":
         raise MosaicError(f"spikes holds {array.dtype}; it needs bool, integers or floats.")
@@ -141,8 +134,20 @@ def as_drive(spikes: ArrayLike | Events | Drive, inputs: int) -> Drive:
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise MosaicError(f"spikes[{at}] is {array[at]}; a current is finite.")
     driven = flat != 0
-    offsets, channel = _kernels.pack(driven)
+    offsets, channel = _pack(driven)
     return _valued(samples, steps, offsets, channel, flat[driven])
+
+
+def _pack(dense: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """List the true entries of each row: (offsets, columns)."""
+    rows, channels = dense.shape
+    flat = dense.reshape(-1).view(np.uint8)
+    if flat.size % 8:
+        flat = np.concatenate([flat, np.zeros(-flat.size % 8, np.uint8)])  # whole words
+    offsets = np.zeros(rows + 1, np.int64)
+    channel = np.empty(np.count_nonzero(flat) + 1, np.int32)
+    _kernels.pack(flat, flat.view(np.uint64), channels, offsets, channel)
+    return offsets, channel[:-1]
 
 
 def _from_events(events: Events, inputs: int) -> Drive:

@@ -18,7 +18,7 @@ from mosaic_sim._kernels.routes import (
     routing_fault,
     shared_line,
 )
-from mosaic_sim._kernels.steps import pack, run, wire
+from mosaic_sim._kernels.steps import LANES, count_drive, pack, run, wire
 from mosaic_sim._kernels.synapses import (
     depths,
     quantise,
@@ -28,7 +28,9 @@ from mosaic_sim._kernels.synapses import (
 )
 
 __all__ = [
+    "LANES",
     "comb_trees",
+    "count_drive",
     "count_events",
     "depths",
     "device_image",

@@ -13,6 +13,9 @@ from mosaic_sim._kernels.options import KERNEL, PART
 BLOCK = 2048
 """Neurons updated at a time: their state stays in the first-level cache."""
 
+LANES = 8
+"""Numbers in a vector register: dense rows start at multiples of it."""
+
 
 @intrinsic
 def prefetch(typing_context, array, index):
@@ -36,25 +39,47 @@ def prefetch(typing_context, array, index):
     return types.void(array, index), code
 
 
+@intrinsic
+def lowest(typing_context, word):
+    """Number of the lowest bit that is set."""
+
+    def code(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), code
+
+
 @njit(**KERNEL)
-def pack(dense):
-    """Events of a bool array (rows, channels): offsets of the rows, channels."""
-    rows, channels = dense.shape
-    offsets = np.zeros(rows + 1, np.int64)
-    for r in range(rows):
-        n = 0
-        row = dense[r]
-        for c in range(channels):
-            n += row[c]
-        offsets[r + 1] = offsets[r] + n
-    channel = np.empty(offsets[rows] + 1, np.int32)  # one more, to write without a branch
-    n = 0
-    for r in range(rows):
-        row = dense[r]
-        for c in range(channels):
-            channel[n] = c
-            n += row[c]
-    return offsets, channel[: offsets[rows]]
+def pack(dense, words, channels, offsets, channel):
+    """List the true entries of a flat bool array whose rows have `channels` entries.
+
+    `words` is the same memory, eight entries a word. Fills `offsets` (rows + 1), and `channel`,
+    which needs one entry more than there are true ones.
+    """
+    n = np.uint64(0)
+    for row in range(offsets.size - 1):
+        begin, end = row * channels, (row + 1) * channels
+        for w in range(begin >> 3, (end + 7) >> 3):
+            if words[w] == 0:
+                continue
+            if begin <= 8 * w and 8 * w + 8 <= end:
+                for k in range(np.uint64(8 * w), np.uint64(8 * w + 8)):
+                    channel[n] = np.int64(k) - begin  # stays if it counts: nothing to guess
+                    n += np.uint64(dense[k])
+            else:
+                for k in range(max(begin, 8 * w), min(end, 8 * w + 8)):
+                    channel[n] = k - begin
+                    n += np.uint64(dense[k])
+        offsets[row + 1] = n
+
+
+@njit(**KERNEL)
+def count_drive(offsets, channel, pulses, steps, counts):
+    """Add the events of each sample to `counts` (samples, channels)."""
+    for sample in range(counts.shape[0]):
+        count = counts[sample]
+        for e in range(offsets[sample * steps], offsets[(sample + 1) * steps]):
+            count[channel[e]] += pulses[e] if pulses.size else 1
 
 
 @njit(**KERNEL)
@@ -115,6 +140,8 @@ def wire(first, bias, offsets, target, weight, delay, rank, moved):
             found = 1
         seg_offsets[i + 1] = seg_offsets[i] + found
     segments = np.empty((seg_offsets[sources], 4), np.int64)
+    spans = np.zeros((longest + 1, 2), np.int64)  # of the last dense row of each delay
+    width = np.empty(segments.shape[0], np.int64)
     dense = 0
     for i in range(sources):
         begin, end = offsets[i], offsets[i + 1]
@@ -150,20 +177,27 @@ def wire(first, bias, offsets, target, weight, delay, rank, moved):
             for k in range(begin, end):
                 least = min(least, pairs[2 * k])
                 most = max(most, pairs[2 * k])
-            if end - begin >= 8 and most - least < 4 * (end - begin):
-                segments[seg, 1] = least
-                dense += most - least + 1
+            # Rows of one span are added up four at a time: take the span of the last if it
+            # fits. Spans are whole vectors: they start and end at multiples of LANES.
+            span = spans[segments[seg, 0]]
+            begin_span = least - least % LANES
+            end_span = most + LANES - most % LANES
+            if span[0] <= least and most < span[1] < span[0] + 4 * (end - begin):
+                begin_span, end_span = span[0], span[1]
+            if end - begin >= 8 and end_span - begin_span <= 4 * (end - begin):
+                segments[seg, 1] = begin_span
+                width[seg] = end_span - begin_span
+                span[0], span[1] = begin_span, end_span
+                dense += width[seg]
     row = np.zeros(dense, np.float32)
     at = 0
     for seg in range(segments.shape[0]):
         least = segments[seg, 1]
         if least >= 0:
-            most = least
             for k in range(segments[seg, 2], segments[seg, 3]):
                 row[at + pairs[2 * k] - least] = loads[2 * k + 1]
-                most = max(most, pairs[2 * k])
             segments[seg, 2] = at
-            at += most - least + 1
+            at += width[seg]
             segments[seg, 3] = at
     return seg_offsets, segments, pairs, row, constant, longest + 1
 
@@ -281,13 +315,16 @@ def run(
     number listed.
     """
     neurons = voltage.size
-    slots = arriving.shape[0]
+    slots, wide = arriving.shape
+    flat = arriving.ravel()
     recording = per_step.size > 0
     weighted = drive_value.size > 0
     levels = bounds.size - 1
     lit = np.empty(neurons, np.int32)
-    job = np.empty(segments.shape[0] + 1, np.int64)
-    factor = np.empty(job.size, np.float32)
+    job_at = np.empty(segments.shape[0] + 1, np.int64)
+    job_begin = np.empty(job_at.size, np.int64)
+    job_size = np.empty(job_at.size, np.int64)
+    job_value = np.empty(job_at.size, np.float32)
     loads = pairs.view(np.float32)
     found = 0
     for sample in range(begin_sample, end_sample):
@@ -341,10 +378,13 @@ def run(
                             )  # fmt: skip
                             now[j] = constant[j]
                     for w in range(a >> 3, (b + 7) >> 3):
-                        if words[w]:
-                            for j in range(max(a, 8 * w), min(b, 8 * w + 8)):
+                        word = words[w]
+                        while word:
+                            j = 8 * w + (lowest(word) >> 3)
+                            word &= word - np.uint64(1)
+                            if a <= j < b:
                                 lit[senders] = j
-                                senders += fired[j]
+                                senders += 1
                     if plain[stage]:
                         for e in range(senders):
                             hot[a + e] = lit[e]
@@ -370,38 +410,73 @@ def run(
                         if weighted:
                             value = drive_value[at + e]
                     for seg in range(seg_offsets[i], seg_offsets[i + 1]):
-                        job[jobs] = seg
-                        factor[jobs] = value
+                        delay, start = segments[seg, 0], segments[seg, 1]
+                        begin, end = segments[seg, 2], segments[seg, 3]
+                        there = slot + delay
+                        if there >= slots:
+                            there -= slots
+                        job_at[jobs] = there * wide
+                        job_begin[jobs] = begin
+                        job_size[jobs] = begin - end  # below zero: a list
+                        if start >= 0:
+                            job_at[jobs] += start
+                            job_size[jobs] = end - begin
+                        job_value[jobs] = value
                         jobs += 1
-                for e in range(jobs):
-                    if e + 1 < jobs:
-                        start, begin, end = segments[job[e + 1], 1:]
-                        if start < 0:
-                            for k in range(2 * begin, 2 * end, 16):
-                                prefetch(pairs, k)
-                    delay, start, begin, end = segments[job[e]]
-                    there = slot + delay
-                    if there >= slots:
-                        there -= slots
-                    inbox = arriving[there]
-                    value = factor[e]
-                    if start >= 0:
-                        more = row[begin:end]
-                        part = inbox[start : start + more.size]
-                        if value == 1:
-                            for k in range(more.size):
-                                part[k] += more[k]
+                spikes = stage >= 0 or not weighted
+                e = 0
+                while e < jobs:
+                    here, begin, size = job_at[e], job_begin[e], job_size[e]
+                    if (
+                        size > 0
+                        and e + 4 <= jobs
+                        and job_at[e + 1] == here
+                        and job_at[e + 2] == here
+                        and job_at[e + 3] == here
+                        and job_size[e + 1] == size
+                        and job_size[e + 2] == size
+                        and job_size[e + 3] == size
+                    ):
+                        # Four rows at a time: their sum is read and written once.
+                        part, one = flat[here : here + size], row[begin : begin + size]
+                        begin = job_begin[e + 1]
+                        two = row[begin : begin + size]
+                        begin = job_begin[e + 2]
+                        three = row[begin : begin + size]
+                        begin = job_begin[e + 3]
+                        four = row[begin : begin + size]
+                        if spikes:
+                            for k in range(size):
+                                part[k] = (((part[k] + one[k]) + two[k]) + three[k]) + four[k]
                         else:
-                            for k in range(more.size):
-                                part[k] += value * more[k]
+                            by, by2 = job_value[e], job_value[e + 1]
+                            by3, by4 = job_value[e + 2], job_value[e + 3]
+                            for k in range(size):
+                                part[k] = (
+                                    ((part[k] + by * one[k]) + by2 * two[k]) + by3 * three[k]
+                                ) + by4 * four[k]
+                        e += 4
+                        continue
+                    if e + 1 < jobs and job_size[e + 1] < 0:
+                        soon = job_begin[e + 1]
+                        for k in range(2 * soon, 2 * (soon - job_size[e + 1]), 16):
+                            prefetch(pairs, k)
+                    value = job_value[e]
+                    if size > 0:
+                        part, more = flat[here : here + size], row[begin : begin + size]
+                        for k in range(size):
+                            part[k] += value * more[k]
                     elif value == 1:
+                        inbox = flat[here : here + neurons]
                         for k in range(
-                            np.uint64(2 * begin), np.uint64(2 * end), np.uint64(2)
+                            np.uint64(2 * begin), np.uint64(2 * (begin - size)), np.uint64(2)
                         ):
                             inbox[np.uint64(pairs[k])] += loads[k + 1]
                     else:
-                        for k in range(2 * begin, 2 * end, 2):
+                        inbox = flat[here : here + neurons]
+                        for k in range(2 * begin, 2 * (begin - size), 2):
                             inbox[np.uint64(pairs[k])] += value * loads[k + 1]
+                    e += 1
             for k in range(watched.size):
                 traces[sample, t, k] = voltage[watched[k]]
     return found

@@ -3,6 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import FEW, chain, networks
@@ -252,3 +253,40 @@ def test_arrays_that_do_not_fit_together_are_refused(field, value, message):
 def test_a_network_may_be_empty():
     network = Network.from_synapses(inputs=0, neurons=0, source=[], target=[], weight=[])
     assert (network.sources, network.synapses, network.order.size) == (0, 0, 0)
+
+
+# --- from a sparse matrix -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.csc_array, sp.coo_array, sp.lil_array])
+def test_a_sparse_matrix_has_a_row_for_each_source(kind):
+    rng = np.random.default_rng(0)
+    dense = np.where(rng.random((3 + 1 + 5, 5)) < 0.5, rng.normal(size=(9, 5)), 0)
+    network = Network.from_sparse(kind(dense), inputs=3, bias=True, leak=0.5)
+    again = np.zeros((9, 5))
+    again[network.source, network.target] = network.weight
+    assert np.array_equal(again, dense.astype(np.float32))
+    assert np.array_equal(network.delay, network.source >= 4)  # neurons: a step later
+    assert (network.leak == 0.5).all()
+
+
+def test_duplicate_entries_of_a_sparse_matrix_are_added_up():
+    matrix = sp.coo_array(([1.0, 2.0], ([0, 0], [0, 0])), shape=(2, 1))
+    assert Network.from_sparse(matrix, inputs=1).weight.tolist() == [3.0]
+
+
+def test_a_delay_may_be_given_for_each_entry():
+    matrix = sp.csr_array([[1.0], [2.0]])
+    assert Network.from_sparse(matrix, inputs=1, delay=[2, 3]).delay.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (np.ones((2, 1)), "weights is a ndarray; it needs a scipy.sparse"),
+        (sp.csr_array(np.ones((3, 1))), r"weights has shape \(3, 1\);.* needs \(2, 1\)"),
+    ],
+)
+def test_a_matrix_that_does_not_fit_is_refused(matrix, message):
+    with pytest.raises(MosaicError, match=message):
+        Network.from_sparse(matrix, inputs=1)

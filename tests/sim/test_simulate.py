@@ -1,3 +1,7 @@
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, target
@@ -287,3 +291,128 @@ def test_strange_spikes_are_refused_with_the_place(spikes, message):
 def test_a_number_of_threads_below_one_is_refused(threads):
     with pytest.raises(MosaicError, match=f"threads is {threads}; it needs at least 1"):
         simulate(build(chain()).program, np.zeros((2, 3, 1)), threads=threads)
+
+
+# --- what a recording keeps -----------------------------------------------------------
+
+
+def test_latency_is_the_step_of_the_first_spike():
+    network = busy(1)
+    spikes = np.random.default_rng(1).random((4, 20, network.inputs)) < 0.2
+    run = simulate(build(network).program, spikes, raster=True)
+    for sample, neuron in np.ndindex(run.latency.shape):
+        when = np.flatnonzero(run.raster[sample, :, neuron])
+        assert run.latency[sample, neuron] == (when[0] if when.size else -1)
+
+
+def test_a_raster_may_show_chosen_neurons():
+    network = busy(2)
+    spikes = np.random.default_rng(2).random((3, 12, network.inputs)) < 0.5
+    program = build(network).program
+    everyone = simulate(program, spikes, raster=True)
+    some = simulate(program, spikes, raster=[7, 0, 31])
+    assert np.array_equal(some.raster, everyone.raster[..., [7, 0, 31]])
+    assert simulate(program, spikes).raster is None
+    assert np.array_equal(some.counts, everyone.counts)
+
+
+def test_voltages_of_chosen_neurons_are_those_of_the_reference():
+    network = busy(3)
+    built = build(network)
+    spikes = np.random.default_rng(3).random((2, 9, network.inputs)) < 0.5
+    run = simulate(built.program, spikes, voltages=[40, 3])
+    plain = reference.simulate(network, built.placement, built.chip, spikes)
+    for (sample, step), voltages in plain.voltages.items():
+        assert run.voltages[sample, step].tolist() == [voltages[40], voltages[3]]
+
+
+@pytest.mark.parametrize("name", ["voltages", "raster"])
+def test_a_neuron_that_is_not_there_cannot_be_recorded(name):
+    with pytest.raises(MosaicError, match=f"{name} names neuron 1; the program has 0 to 0"):
+        simulate(build(chain()).program, np.zeros((1, 2, 1)), **{name: [0, 1]})
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_results_are_the_same_to_the_last_bit_with_any_number_of_threads(seed):
+    network = busy(seed, dyadic=False)
+    spikes = np.random.default_rng(seed).random((37, 15, network.inputs)) < 0.5
+    program = build(network).program
+    runs = [
+        simulate(program, spikes, raster=True, voltages=range(48), threads=threads)
+        for threads in (1, 2, 5)
+    ]
+    for run in runs[1:]:
+        for name in ("counts", "latency", "voltages", "offsets", "neuron"):
+            assert getattr(run, name).tobytes() == getattr(runs[0], name).tobytes()
+
+
+def test_a_long_sample_is_run_in_pieces_without_a_seam(monkeypatch):
+    network = busy(0)
+    spikes = np.random.default_rng(0).random((2, 50, network.inputs)) < 0.5
+    program = build(network).program
+    whole = simulate(program, spikes, raster=True, voltages=range(48))
+    monkeypatch.setattr(sys.modules["mosaic_sim.simulate"], "LISTED", 7 * 48)
+    pieces = simulate(program, spikes, raster=True, voltages=range(48))
+    assert np.array_equal(whole.raster, pieces.raster)
+    assert np.array_equal(whole.voltages, pieces.voltages)
+    assert np.array_equal(whole.counts, pieces.counts)
+
+
+def test_dense_rows_and_lists_of_synapses_give_the_same_spikes():
+    """Rows of neighbours are added as vectors: shuffled neurons force the other way."""
+    rng = np.random.default_rng(5)
+    n = 120
+    source, to = np.nonzero(np.ones((30 + n, n)))
+    weight = rng.integers(-20, 22, source.size) / 64
+    network = Network.from_synapses(
+        inputs=30, neurons=n, source=source, target=to, weight=weight,
+        delay=(source >= 30).astype(int), leak=0.5,
+    )  # fmt: skip
+    keep = rng.random(source.size) < 0.15
+    thin = Network.from_synapses(
+        inputs=30, neurons=n, source=source[keep], target=to[keep], weight=weight[keep] * 4,
+        delay=(source[keep] >= 30).astype(int), leak=0.5,
+    )  # fmt: skip
+    spikes = rng.random((3, 10, 30)) < 0.4
+    for net in (network, thin):
+        built = build(net)
+        plain = reference.simulate(net, built.placement, built.chip, spikes)
+        recording = simulate(built.program, spikes, raster=True)
+        assert spikes_of(recording) == plain.spikes
+        assert 0.05 < recording.raster.mean() < 0.95
+
+
+# --- refractory steps -----------------------------------------------------------------
+
+
+def test_a_neuron_in_its_refractory_steps_loses_its_input():
+    network = chain(weight=1.5, leak=0.5, reset="zero")
+    chip = replace(roomy(network), refractory_steps=2)
+    program = build(network, chip).program
+    run = simulate(program, np.ones((1, 8, 1)), raster=True, voltages=[0])
+    assert run.raster[0, :, 0].tolist() == [1, 0, 0, 1, 0, 0, 1, 0]
+    assert run.voltages[0, :, 0].tolist() == [1.5, 0, 0, 1.5, 0, 0, 1.5, 0]
+
+
+def test_without_refractory_steps_it_fires_at_every_step():
+    network = chain(weight=1.5, leak=0.5, reset="zero")
+    assert ran(network, always(network, 8)).all()
+
+
+def test_a_neuron_with_an_infinite_threshold_integrates_and_never_fires():
+    network = chain(weight=0.5, threshold=np.inf)
+    run = simulate(build(network).program, np.ones((1, 3, 1)), raster=True, voltages=[0])
+    assert not run.raster.any()
+    assert run.voltages[0, :, 0].tolist() == [0.5, 1.0, 1.5]
+
+
+def test_progress_is_shown_only_when_asked_for_or_on_a_terminal(capsys, monkeypatch):
+    program = build(busy(0)).program
+    spikes = np.zeros((40, 5, 8), bool)
+    clock = SimpleNamespace(monotonic=iter(range(10_000)).__next__)  # a second a call
+    monkeypatch.setattr(sys.modules["mosaic_sim.simulate"], "time", clock)
+    plain = simulate(program, spikes)
+    assert capsys.readouterr().err == ""
+    shown = simulate(program, spikes, progress=True)
+    assert "simulate" in capsys.readouterr().err
+    assert np.array_equal(plain.counts, shown.counts)
