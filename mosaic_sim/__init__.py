@@ -10,6 +10,7 @@ The pipeline, each stage a function from values to a value::
 """
 
 from mosaic_sim.chip import CHIPS, Chip, chip_preset
+from mosaic_sim.chipfile import load_chip
 from mosaic_sim.compile import compile_program
 from mosaic_sim.cost import CostReport, price
 from mosaic_sim.device import Device
@@ -47,6 +48,7 @@ __all__ = [
     "count_events",
     "device_count",
     "join",
+    "load_chip",
     "load_program",
     "load_technology",
     "place",

@@ -9,6 +9,7 @@ import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.device import Device
+from mosaic_sim.events import spike_events
 from mosaic_sim.network import NEURON_PARAMETERS
 from mosaic_sim.place import check_placement
 from mosaic_sim.program import Program
@@ -49,6 +50,7 @@ def compile_program(
     check_routing(network, chip, placement, routing)
     device = device or Device()
     level, weight = device.program(network)
+    events, links = spike_events(network, chip, placement, routing, level, device.levels)
     return Program(
         chip=np.array([getattr(chip, field.name) for field in fields(chip)], np.int64),
         levels=device.levels, inputs=network.inputs, bias=network.bias,
@@ -57,7 +59,7 @@ def compile_program(
         **{name: getattr(network, name) for name in NEURON_PARAMETERS},
         tile=placement.tile, slot=placement.slot, port=placement.port,
         entry_line=routing.entry_line, link_offsets=routing.offsets, link_cell=routing.cell,
-        link_side=routing.side, link_line=routing.line,
+        link_side=routing.side, link_line=routing.line, events=events, links=links,
         path=_kernels.longest_path(
             network.first_neuron, network.offsets, network.target, network.delay,
             network.order, placement.tile, routing.offsets, routing.cell, chip.is_router,

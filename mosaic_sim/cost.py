@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.events import count_events, device_count, event_names
+from mosaic_sim.events import count_events, count_totals, device_count, event_names
 from mosaic_sim.technology import STATUSES
 
 if TYPE_CHECKING:
@@ -56,8 +56,9 @@ class CostReport:
     ----------
     rows : tuple of CostRow
         One for each kind of event that happened.
-    counts : int64 array, (cells, kinds)
-        Events by tile; kinds as in `mosaic_sim.events.event_names`.
+    program : Program
+    spikes : int64 array, (sources,)
+        Spikes of each source in the whole run.
     prices : float64 array, (kinds,) [J]
     samples, steps : int
     devices : dict of int
@@ -71,7 +72,8 @@ class CostReport:
     """
 
     rows: tuple[CostRow, ...]
-    counts: NDArray[np.int64]
+    program: Program
+    spikes: NDArray[np.int64]
     prices: NDArray[np.float64]
     samples: int
     steps: int
@@ -79,6 +81,11 @@ class CostReport:
     hops: int
     critical_path: float
     technology: Technology
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """Events by tile, (cells, kinds); kinds as in `mosaic_sim.events.event_names`."""
+        return count_events(self.program, self.spikes, self.samples * self.steps)
 
     @cached_property
     def energy(self) -> float:
@@ -166,10 +173,9 @@ def price(
         )
     if samples < 1:
         raise MosaicError("The recording has no samples; there is nothing to price.")
-    counts = count_events(program, spikes, samples * steps)
+    total = count_totals(program, spikes, samples * steps)
     tariff = _tariff(technology, program.levels)
     prices = unit_prices(technology, program.levels)
-    total = counts.sum(0)
     rows = tuple(
         CostRow(
             event, component, int(total[k]), unit, formula, uses, _worst(technology, uses)
@@ -183,7 +189,8 @@ def price(
     reads, hops = (int(x) for x in program.path)
     return CostReport(
         rows=rows,
-        counts=counts,
+        program=program,
+        spikes=spikes,
         prices=prices,
         samples=samples,
         steps=steps,

@@ -8,21 +8,28 @@ import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
+from mosaic_sim.place import tiles_reached
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+    from mosaic_sim.place import Placement
     from mosaic_sim.program import Program
+    from mosaic_sim.route import Routing
 
 __all__ = [
     "EVENTS",
     "count_events",
+    "count_totals",
     "device_count",
     "devices",
     "event_names",
     "largest_crossbar",
     "powered",
+    "spike_events",
+    "static_events",
     "writes",
 ]
 
@@ -40,6 +47,9 @@ EVENTS = (
 """Kinds of events; after these come ``device read, level l`` for each conductance level."""
 
 SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, TILE_STEP, ROUTER_STEP, HOP = range(len(EVENTS))
+
+KINDS = np.array([SPIKE, DRIVEN, COMPARED, HCS, LCS, HOP, len(EVENTS)])
+"""Columns that the kernels fill; the last is the first of the device reads."""
 
 
 def event_names(levels: int) -> list[str]:
@@ -75,11 +85,7 @@ def count_events(
         Columns as in `event_names`.
     """
     chip = program.geometry
-    if np.shape(spikes) != (program.sources,):
-        raise MosaicError(
-            f"spikes has shape {np.shape(spikes)}; it needs ({program.sources},), one count a "
-            "source."
-        )
+    _check_spikes(program, spikes)
     counts = np.zeros((chip.cells, len(EVENTS) + program.levels), np.int64)
     _kernels.count_events(np.asarray(spikes, np.int64), *_wiring(program, chip), counts)
     for kind, number in static_events(program).items():
@@ -103,22 +109,58 @@ def static_events(program: Program) -> dict[int, NDArray[np.int64]]:
 def powered(program: Program) -> NDArray[np.bool_]:
     """Tiles in use, (cells,): the others are switched off and do not leak."""
     chip = program.geometry
-    on = np.zeros(chip.cells, bool)
+    on = program.links > 0
     homes = chip.tile_cells[program.tile]
     on[homes] = True
     on[chip.neighbours[homes].ravel()] = True
-    on[program.link_cell] = True
     return on
+
+
+def count_totals(
+    program: Program, spikes: NDArray[np.int64], sample_steps: int
+) -> NDArray[np.int64]:
+    """Add up `count_events` over the chip, (kinds,), without working out where things happen."""
+    _check_spikes(program, spikes)
+    totals: NDArray[np.int64] = spikes @ program.events.reshape(program.sources, -1)
+    for kind, number in static_events(program).items():
+        totals[kind] = number.sum() * sample_steps
+    return totals
+
+
+def spike_events(
+    network: Network,
+    chip: Chip,
+    placement: Placement,
+    routing: Routing,
+    level: NDArray[np.int16],
+    levels: int,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Work out what `Program` keeps: events of one spike of each source, and links by cell."""
+    events = np.zeros((network.sources, len(EVENTS) + levels), np.int32)
+    links = np.zeros(chip.cells, np.int64)
+    _kernels.spike_events(
+        network.first_neuron, network.offsets, level, *tiles_reached(network, placement, chip),
+        placement.tile, routing.offsets, routing.cell, routing.side, chip.is_router,
+        chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, KINDS, events, links,
+    )  # fmt: skip
+    return events.ravel(), links
+
+
+def _check_spikes(program: Program, spikes: NDArray[np.int64]) -> None:
+    if np.shape(spikes) != (program.sources,):
+        raise MosaicError(
+            f"spikes has shape {np.shape(spikes)}; it needs ({program.sources},), one count a "
+            "source."
+        )
 
 
 def _wiring(program: Program, chip: Chip) -> tuple[Any, ...]:
     """Return what the kernels of this module need to know of a program."""
-    kinds = np.array([SPIKE, DRIVEN, COMPARED, HCS, LCS, HOP, len(EVENTS)])
     return (
         program.first_neuron, program.offsets, program.target, program.level, program.tile,
         program.link_offsets, program.link_cell, program.link_side,
         chip.port_cells[program.port], chip.tile_cells, chip.neighbours, chip.is_router,
-        chip.lines, 2 * chip.neurons_per_tile, kinds,
+        chip.lines, 2 * chip.neurons_per_tile, KINDS,
     )  # fmt: skip
 
 
@@ -152,12 +194,10 @@ def devices(program: Program) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 def device_count(program: Program) -> dict[str, int]:
     """Devices that hold something, by kind of tile: pairs of synapses, and connections."""
     chip = program.geometry
-    routers = program.link_cell[chip.is_router[program.link_cell]]
-    corners = int((chip.kinds[routers] == "R0").sum())
     return {
         "NT": 2 * program.target.size,
-        "R0": corners,
-        "R1": int(routers.size) - corners,
+        "R0": int(program.links[chip.kinds == "R0"].sum()),
+        "R1": int(program.links[chip.kinds == "R1"].sum()),
     }
 
 

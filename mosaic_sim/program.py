@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,12 @@ __all__ = ["Program", "load_program", "save_program", "validate"]
 
 FORMAT = 2
 """Version of the file format of `save_program`."""
+
+
+@lru_cache(maxsize=16)
+def _chip(*fields: int) -> Chip:
+    """One object for each geometry: a chip remembers its tables."""
+    return Chip(*fields)
 
 
 class Program(NamedTuple):
@@ -52,6 +59,11 @@ class Program(NamedTuple):
         Where external sources enter.
     link_offsets, link_cell, link_side, link_line
         The routes, as in `mosaic_sim.route.Routing`.
+    events : int32 array, (sources * kinds,)
+        Events of one spike of each source, over the whole chip: kinds as in
+        `mosaic_sim.events.event_names`.
+    links : int64 array, (cells,)
+        Links that leave each cell.
     path : int64 array, (2,)
         Crossbar reads and routing-tile hops on the longest way that a spike can take within
         one step.
@@ -81,12 +93,14 @@ class Program(NamedTuple):
     link_cell: NDArray[np.int32]
     link_side: NDArray[np.int8]
     link_line: NDArray[np.int32]
+    events: NDArray[np.int32]
+    links: NDArray[np.int64]
     path: NDArray[np.int64]
 
     @property
     def geometry(self) -> Chip:
         """The chip that the program is for."""
-        return Chip(*(int(x) for x in self.chip))
+        return _chip(*self.chip.tolist())
 
     @property
     def neurons(self) -> int:
@@ -183,6 +197,7 @@ def validate(program: Program) -> None:
         ((*NEURON_PARAMETERS, "depth", "tile", "slot"), n, "a neuron"),
         (("weight", "delay", "level"), synapses, "a synapse"),
         (("link_side", "link_line"), program.link_cell.size, "a link"),
+        (("links",), chip.cells, "a cell"),
         (("offsets", "link_offsets"), sources + 1, "a source and one more"),
     ):
         for name in names:
@@ -205,6 +220,8 @@ def validate(program: Program) -> None:
         ("entry_line", 0, chip.r1_lines),
         ("link_cell", 0, chip.cells),
         ("link_side", 0, 4),
+        ("events", 0, 1 << 31),
+        ("links", 0, 1 << 62),
         ("path", 0, 1 << 62),
     ):
         values = getattr(program, name)
@@ -212,6 +229,10 @@ def validate(program: Program) -> None:
             not values.size or (values.min() >= least and values.max() < end),
             f"{name} leaves {least} to {end - 1}",
         )
+    require(
+        program.events.size == sources * (9 + program.levels),
+        "events has not one entry for each source and kind",
+    )
     require(
         bool((chip.neighbours[program.link_cell, program.link_side] >= 0).all()),
         "a link leaves the chip",

@@ -169,7 +169,9 @@ def _drive(spikes: ArrayLike | Events, inputs: int) -> tuple[int, int, Sends]:
     if isinstance(spikes, Events):
         pulses: dict[tuple[int, int, int], float] = {}
         size = np.size(spikes.time)
-        values = np.asarray(np.ones(size) if spikes.value is None else spikes.value).tolist()
+        values = np.asarray(
+            np.ones(size) if spikes.value is None else spikes.value
+        ).tolist()
         columns = (
             np.asarray(x).tolist() for x in (spikes.sample, spikes.time, spikes.channel)
         )

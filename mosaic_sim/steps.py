@@ -11,15 +11,7 @@ import numpy as np
 from mosaic_sim import _kernels
 from mosaic_sim.cost import unit_prices
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.events import (
-    COMPARED,
-    DRIVEN,
-    EVENTS,
-    HCS,
-    LCS,
-    SPIKE,
-    static_events,
-)
+from mosaic_sim.events import EVENTS, KINDS, static_events
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +20,8 @@ if TYPE_CHECKING:
     from mosaic_sim.recording import Recording
     from mosaic_sim.technology import Technology
 
+    Spikes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
+
 __all__ = ["Steps", "price_steps"]
 
 
@@ -35,60 +29,105 @@ __all__ = ["Steps", "price_steps"]
 class Steps:
     """What happened at every step of a run; r = samples x steps rows, in that order.
 
+    Everything is worked out when it is first asked for.
+
     Parameters
     ----------
     program : Program
-    loads : int32 array, (r, cells, 4)
-        Spikes on the link that leaves each cell on each side.
-    spikes : int32 array, (r, tiles)
-        Spikes of the neurons of each tile.
-    entering : int32 array, (r, cells)
-        Input spikes that enter the chip at each cell.
-    crossing : int32 array, (r, cells)
-        Of these, the ones that go on from there (an input that nobody reads does not).
-    read : float64 array, (r, tiles) [J]
-        Energy of the devices read in each neuron tile.
+    rows : int
+    neurons, externals : (offsets, source, times)
+        Spikes of neurons, and of inputs and bias line: row k holds the sources
+        ``source[offsets[k]:offsets[k + 1]]``, so many times each (once if `times` is empty).
     prices : float64 array, (kinds,) [J]
         As in `mosaic_sim.cost.CostReport`.
     """
 
     program: Program
-    loads: NDArray[np.int32]
-    spikes: NDArray[np.int32]
-    entering: NDArray[np.int32]
-    crossing: NDArray[np.int32]
-    read: NDArray[np.float64]
+    rows: int
+    neurons: Spikes
+    externals: tuple[Spikes, ...]
     prices: NDArray[np.float64]
+
+    @cached_property
+    def loads(self) -> NDArray[np.int32]:
+        """Spikes on the link that leaves each cell on each side, (r, cells, 4)."""
+        program, cells = self.program, self.program.geometry.cells
+        loads = np.zeros((self.rows, 4 * cells), np.int32)
+        for spikes in (self.neurons, *self.externals):
+            _kernels.link_loads(
+                *spikes, program.link_offsets, program.link_cell, program.link_side, loads
+            )
+        return loads.reshape(self.rows, cells, 4)
+
+    @cached_property
+    def spikes(self) -> NDArray[np.int32]:
+        """Spikes of the neurons of each tile, (r, tiles)."""
+        offsets, source, _ = self.neurons
+        place = self.program.tile[source - self.program.first_neuron]
+        return self._by_place(offsets, place, self.program.geometry.tiles, None)
 
     @cached_property
     def hops(self) -> NDArray[np.int32]:
         """Spikes that cross each routing tile, (r, cells)."""
         chip = self.program.geometry
-        hops = self.crossing.copy()
-        for cell_side in range(4):
-            beyond = chip.neighbours[:, cell_side]
+        _, hops = self._ports
+        hops = hops.copy()
+        for side in range(4):
+            beyond = chip.neighbours[:, side]
             inside = np.flatnonzero(beyond >= 0)
-            hops[:, beyond[inside]] += self.loads[:, inside, cell_side]
+            hops[:, beyond[inside]] += self.loads[:, inside, side]
         hops[:, ~chip.is_router] = 0
         return hops
 
     @cached_property
     def energy(self) -> NDArray[np.float64]:
         """Energy by cell, (r, cells) [J]; its sum is that of `mosaic_sim.price`."""
-        chip, price = self.program.geometry, self.prices
-        driven = self.loads.sum(2, dtype=np.int64)
-        energy: NDArray[np.float64] = (driven + self.entering) * price[DRIVEN]
-        row = 4 * chip.lines * (price[COMPARED] + price[LCS])
-        energy += self.hops * row
-        energy += np.where(chip.is_router, driven, 0) * (price[HCS] - price[LCS])
-        energy[:, chip.tile_cells] += self.spikes * price[SPIKE] + self.read
-        for side in range(4):  # wired outputs that a tree does not take
-            stubs = self.spikes - self.loads[:, chip.tile_cells, side]
-            there = chip.neighbours[chip.tile_cells, side]
-            np.add.at(energy.T, there, (stubs * row[there]).T)
-        for kind, number in static_events(self.program).items():
-            energy += number * price[kind]
+        program, chip = self.program, self.program.geometry
+        read = np.zeros((self.rows, chip.tiles))
+        table = _kernels.row_prices(
+            program.first_neuron, program.offsets, program.target, program.level, program.tile,
+            chip.tiles, self.prices[len(EVENTS) :], 2 * chip.neurons_per_tile,
+        )  # fmt: skip
+        for spikes in (self.neurons, *self.externals):
+            _kernels.step_energy(*spikes, *table, read)
+        energy = np.empty((self.rows, chip.cells))
+        tile_of = np.full(chip.cells, -1, np.int32)
+        tile_of[chip.tile_cells] = np.arange(chip.tiles)
+        static = np.zeros(chip.cells)
+        for kind, number in static_events(program).items():
+            static += number * self.prices[kind]
+        _kernels.cell_energy(
+            self.loads.reshape(self.rows, -1), self.spikes, *self._ports, read, static,
+            chip.neighbours, chip.is_router, chip.lines, tile_of, self.prices, KINDS, energy,
+        )  # fmt: skip
         return energy
+
+    @cached_property
+    def _ports(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Spikes that enter the chip at each cell, and those that go on from there, (r, cells)."""
+        program, chip = self.program, self.program.geometry
+        entering, going_on = np.zeros((2, self.rows, chip.cells), np.int32)
+        port = chip.port_cells[program.port]
+        leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
+        for offsets, source, times in self.externals:
+            n = times if times.size else np.ones(source.size, np.int64)
+            entering += self._by_place(offsets, port[source], chip.cells, n)
+            going_on += self._by_place(
+                offsets, port[source], chip.cells, n * leads_on[source]
+            )
+        return entering, going_on
+
+    def _by_place(
+        self,
+        offsets: NDArray[np.int64],
+        place: NDArray[np.int32],
+        size: int,
+        times: NDArray[np.int64] | None,
+    ) -> NDArray[np.int32]:
+        """Count spikes by row and place, (rows, size)."""
+        row = np.repeat(np.arange(self.rows), np.diff(offsets))
+        flat = np.bincount(row * size + place, times, minlength=self.rows * size)
+        return flat.reshape(self.rows, size).astype(np.int32)
 
 
 def price_steps(program: Program, recording: Recording, technology: Technology) -> Steps:
@@ -125,56 +164,17 @@ def price_steps(program: Program, recording: Recording, technology: Technology) 
             f"recording has {recording.counts.shape[1]} sources; the program has "
             f"{program.sources}."
         )
-    chip = program.geometry
-    first = program.first_neuron
     rows = recording.samples * recording.steps
     drive = recording.drive
-    prices = unit_prices(technology, program.levels)
-    loads = np.zeros((rows, 4 * chip.cells), np.int32)
-    read = np.zeros((rows, chip.tiles))
-    link = program.link_cell * np.int32(4) + program.link_side
-    table = _kernels.row_prices(
-        first, program.offsets, program.target, program.level, program.tile, chip.tiles,
-        prices[len(EVENTS):], 2 * chip.neurons_per_tile,
-    )  # fmt: skip
-    none = np.empty(0, np.int64)
-    everything = [
-        (recording.offsets, recording.neuron + np.int32(first), none),
-        (drive.offsets, drive.channel, drive.pulses),
-    ]
+    once = np.empty(0, np.int64)
+    externals = [(drive.offsets, drive.channel, drive.pulses)]
     if program.bias:
         every = np.full(rows, program.inputs, np.int32)
-        everything.append((np.arange(rows + 1), every, none))
-    for offsets, source, times in everything:
-        _kernels.link_loads(offsets, source, times, program.link_offsets, link, loads)
-        _kernels.step_energy(offsets, source, times, *table, read)
-
-    def by_place(
-        offsets: NDArray[np.int64],
-        place: NDArray[np.int32],
-        size: int,
-        times: NDArray[np.int64],
-    ) -> NDArray[np.int32]:
-        row = np.repeat(np.arange(rows), np.diff(offsets))
-        weights = times if times.size else None
-        flat = np.bincount(row * size + place, weights, minlength=rows * size)
-        return flat.reshape(rows, size).astype(np.int32)
-
-    spikes = by_place(recording.offsets, program.tile[recording.neuron], chip.tiles, none)
-    port = chip.port_cells[program.port]
-    entering = np.zeros((rows, chip.cells), np.int32)
-    crossing = np.zeros((rows, chip.cells), np.int32)
-    leads_on = np.diff(program.link_offsets)[:first] > 0
-    for offsets, source, times in everything[1:]:
-        entering += by_place(offsets, port[source], chip.cells, times)
-        goes = np.where(leads_on[source], times if times.size else 1, 0)
-        crossing += by_place(offsets, port[source], chip.cells, goes)
+        externals.append((np.arange(rows + 1), every, once))
     return Steps(
         program,
-        loads.reshape(rows, chip.cells, 4),
-        spikes,
-        entering,
-        crossing,
-        read,
-        prices,
+        rows,
+        (recording.offsets, recording.neuron + np.int32(program.first_neuron), once),
+        tuple(externals),
+        unit_prices(technology, program.levels),
     )

@@ -5,10 +5,12 @@ in another file. What each array means is said in the face that calls the kernel
 """
 
 from mosaic_sim._kernels.accounts import (
+    cell_energy,
     count_events,
     device_image,
     link_loads,
     row_prices,
+    spike_events,
     step_energy,
 )
 from mosaic_sim._kernels.routes import (
@@ -29,6 +31,7 @@ from mosaic_sim._kernels.synapses import (
 
 __all__ = [
     "LANES",
+    "cell_energy",
     "comb_trees",
     "count_drive",
     "count_events",
@@ -44,6 +47,7 @@ __all__ = [
     "run",
     "shared_line",
     "sort_by_source",
+    "spike_events",
     "step_energy",
     "synapse_fault",
     "tiles_reached",

@@ -61,6 +61,57 @@ def tally(
 
 
 @njit(**KERNEL)
+def spike_events(
+    first, offsets, level, reached_offsets, reached, tile, link_offsets, link_cell, link_side,
+    is_router, edge_lines, router_lines, row_devices, kinds, table, links,
+):  # fmt: skip
+    """What `tally` counts for one spike of each source, over all cells: `table` (sources, kinds).
+
+    `edge_lines` are the lines of an R1, which is what surrounds a tile. `links` (cells) receives
+    the number of links that leave each cell.
+    """
+    spike, driven, compared, hcs, lcs, hop, base = kinds
+    crossed = np.zeros(is_router.size, np.int64)
+    for i in range(offsets.size - 1):
+        count = table[i]
+        wired = 0
+        asserted = 0
+        lines = 0
+        hops = 0
+        for k in range(link_offsets[i], link_offsets[i + 1]):
+            cell = link_cell[k]
+            links[cell] += 1
+            if not is_router[cell]:
+                wired |= 1 << link_side[k]
+                continue
+            asserted += 1
+            if crossed[cell] != i + 1:
+                crossed[cell] = i + 1
+                hops += 1
+                lines += router_lines[cell]
+        rows = reached_offsets[i + 1] - reached_offsets[i]
+        count[driven] = link_offsets[i + 1] - link_offsets[i]
+        if i >= first:
+            count[spike] = 1
+            for side in range(4):
+                if not wired >> side & 1:
+                    lines += edge_lines
+            own = False
+            for k in range(reached_offsets[i], reached_offsets[i + 1]):
+                own |= reached[k] == tile[i - first]
+            rows += not own
+        else:
+            count[driven] += 1
+        count[hop] = hops
+        count[compared] = 4 * lines
+        count[hcs] = asserted
+        count[lcs] = 4 * lines - asserted
+        count[base] = rows * row_devices - (offsets[i + 1] - offsets[i])
+        for k in range(offsets[i], offsets[i + 1]):
+            count[base + abs(level[k])] += 1
+
+
+@njit(**KERNEL)
 def count_events(
     spikes, first, offsets, target, level, tile, link_offsets, link_cell, link_side, port_cell,
     tile_cell, neighbour, is_router, router_lines, row_devices, kinds, counts,
@@ -131,7 +182,7 @@ def step_energy(row_offsets, source, times, start, where, price, energy):
 
 
 @njit(**KERNEL)
-def link_loads(row_offsets, source, times, link_offsets, link, loads):
+def link_loads(row_offsets, source, times, link_offsets, link_cell, link_side, loads):
     """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells)."""
     for r in range(row_offsets.size - 1):
         load = loads[r]
@@ -139,7 +190,42 @@ def link_loads(row_offsets, source, times, link_offsets, link, loads):
             i = source[e]
             n = np.int32(times[e] if times.size else 1)
             for k in range(link_offsets[i], link_offsets[i + 1]):
-                load[np.uint64(link[k])] += n
+                load[np.uint64(4 * link_cell[k] + link_side[k])] += n
+
+
+@njit(**KERNEL)
+def cell_energy(
+    loads, spikes, entering, crossing, read, static, neighbour, is_router, router_lines,
+    tile_of, price, kinds, energy,
+):  # fmt: skip
+    """Energy of each cell in each row, from what its links carried; all (rows, ...).
+
+    `static` is what a cell spends in any step, `tile_of` the tile in each cell or -1, `kinds`
+    as in `tally`.
+    """
+    spike, driven, compared, hcs, lcs = kinds[0], kinds[1], kinds[2], kinds[3], kinds[4]
+    per_column = price[compared] + price[lcs]
+    for r in range(loads.shape[0]):
+        for cell in range(is_router.size):
+            out = entering[r, cell]
+            for side in range(4):
+                out += loads[r, 4 * cell + side]
+            spent = static[cell] + out * price[driven]
+            if is_router[cell]:
+                rows = crossing[r, cell]
+                asserted = out - entering[r, cell]
+                for side in range(4):
+                    beside = neighbour[cell, side]
+                    if beside >= 0:
+                        if tile_of[beside] >= 0:  # wired: its row is read, taken or not
+                            rows += spikes[r, tile_of[beside]]
+                        else:
+                            rows += loads[r, 4 * beside + (side + 2) % 4]
+                spent += rows * (4 * router_lines[cell] * per_column)
+                spent += asserted * (price[hcs] - price[lcs])
+            else:
+                spent += spikes[r, tile_of[cell]] * price[spike] + read[r, tile_of[cell]]
+            energy[r, cell] = spent
 
 
 @njit(**KERNEL)

@@ -447,13 +447,16 @@ def run(
                         four = row[begin : begin + size]
                         if spikes:
                             for k in range(size):
-                                part[k] = (((part[k] + one[k]) + two[k]) + three[k]) + four[k]
+                                part[k] = (((part[k] + one[k]) + two[k]) + three[k]) + four[
+                                    k
+                                ]
                         else:
                             by, by2 = job_value[e], job_value[e + 1]
                             by3, by4 = job_value[e + 2], job_value[e + 3]
                             for k in range(size):
                                 part[k] = (
-                                    ((part[k] + by * one[k]) + by2 * two[k]) + by3 * three[k]
+                                    ((part[k] + by * one[k]) + by2 * two[k])
+                                    + by3 * three[k]
                                 ) + by4 * four[k]
                         e += 4
                         continue
@@ -469,7 +472,9 @@ def run(
                     elif value == 1:
                         inbox = flat[here : here + neurons]
                         for k in range(
-                            np.uint64(2 * begin), np.uint64(2 * (begin - size)), np.uint64(2)
+                            np.uint64(2 * begin),
+                            np.uint64(2 * (begin - size)),
+                            np.uint64(2),
                         ):
                             inbox[np.uint64(pairs[k])] += loads[k + 1]
                     else:

@@ -19,7 +19,7 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
-from mosaic_sim.events import event_names
+from mosaic_sim.events import count_events, count_totals, event_names
 from mosaic_sim.technology import QUANTITIES, Quantity
 
 # Round numbers, so that every price is exact and can be worked out on paper.
@@ -334,3 +334,17 @@ def test_stored_totals_without_samples_or_steps_are_refused(wrong):
     program = build(chain()).program
     with pytest.raises(MosaicError, match="need samples and steps"):
         price(program, np.zeros(2, np.int64), technology(), **wrong)
+
+
+@given(builds(), st.data())
+def test_totals_are_the_sums_over_all_tiles(built, data):
+    spikes = data.draw(
+        st.lists(
+            st.integers(0, 9),
+            min_size=built.program.sources,
+            max_size=built.program.sources,
+        )
+    )
+    counts = count_events(built.program, np.array(spikes), 5)
+    totals = count_totals(built.program, np.array(spikes), 5)
+    assert totals.tolist() == counts.sum(0).tolist()
