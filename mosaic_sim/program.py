@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from mosaic_sim import _kernels
 from mosaic_sim.chip import Chip
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
@@ -248,9 +249,13 @@ def validate(program: Program) -> None:
         bool((program.depth[source[inner]] < program.depth[program.target[inner]]).all()),
         "depth does not rise along a synapse without delay",
     )
+    fault, _ = _kernels.synapse_fault(
+        program.offsets, program.target, program.weight, program.delay, n
+    )
+    require(fault != 2, "a weight is not finite")
+    require(fault != 4, "two synapses join the same source and target")
     place = program.tile.astype(np.int64) * chip.neurons_per_tile + program.slot
     require(np.unique(place).size == n, "two neurons share a slot")
-    require(bool(np.isfinite(program.weight).all()), "a weight is not finite")
     for name in ("leak", "current_leak"):
         values = getattr(program, name)
         require(bool(((values >= 0) & (values <= 1)).all()), f"{name} leaves 0 to 1")

@@ -16,6 +16,9 @@ BLOCK = 2048
 LANES = 8
 """Numbers in a vector register: dense rows start at multiples of it."""
 
+# Unsigned, so that no index is tested for being below 0.
+ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT = (np.uint64(k) for k in range(1, 9))
+
 
 @intrinsic
 def prefetch(typing_context, array, index):
@@ -438,26 +441,23 @@ def run(
                         and job_size[e + 3] == size
                     ):
                         # Four rows at a time: their sum is read and written once.
-                        part, one = flat[here : here + size], row[begin : begin + size]
+                        part, row_a = flat[here : here + size], row[begin : begin + size]
                         begin = job_begin[e + 1]
-                        two = row[begin : begin + size]
+                        row_b = row[begin : begin + size]
                         begin = job_begin[e + 2]
-                        three = row[begin : begin + size]
+                        row_c = row[begin : begin + size]
                         begin = job_begin[e + 3]
-                        four = row[begin : begin + size]
+                        row_d = row[begin : begin + size]
                         if spikes:
                             for k in range(size):
-                                part[k] = (((part[k] + one[k]) + two[k]) + three[k]) + four[
-                                    k
-                                ]
+                                total = ((part[k] + row_a[k]) + row_b[k]) + row_c[k]
+                                part[k] = total + row_d[k]
                         else:
-                            by, by2 = job_value[e], job_value[e + 1]
-                            by3, by4 = job_value[e + 2], job_value[e + 3]
+                            by_a, by_b = job_value[e], job_value[e + 1]
+                            by_c, by_d = job_value[e + 2], job_value[e + 3]
                             for k in range(size):
-                                part[k] = (
-                                    ((part[k] + by * one[k]) + by2 * two[k])
-                                    + by3 * three[k]
-                                ) + by4 * four[k]
+                                total = (part[k] + by_a * row_a[k]) + by_b * row_b[k]
+                                part[k] = (total + by_c * row_c[k]) + by_d * row_d[k]
                         e += 4
                         continue
                     if e + 1 < jobs and job_size[e + 1] < 0:
@@ -471,12 +471,27 @@ def run(
                             part[k] += value * more[k]
                     elif value == 1:
                         inbox = flat[here : here + neurons]
-                        for k in range(
-                            np.uint64(2 * begin),
-                            np.uint64(2 * (begin - size)),
-                            np.uint64(2),
-                        ):
-                            inbox[np.uint64(pairs[k])] += loads[k + 1]
+                        # Four at a time: the targets of a source differ, so that all may be
+                        # read before the first is written.
+                        k, last = np.uint64(2 * begin), np.uint64(2 * (begin - size))
+                        fours = last - (last - k) % np.uint64(8)
+                        while k < fours:
+                            one, two = np.uint64(pairs[k]), np.uint64(pairs[k + TWO])
+                            three, four = (
+                                np.uint64(pairs[k + FOUR]),
+                                np.uint64(pairs[k + SIX]),
+                            )
+                            first_sum = inbox[one] + loads[k + ONE]
+                            second_sum = inbox[two] + loads[k + THREE]
+                            third_sum = inbox[three] + loads[k + FIVE]
+                            inbox[four] += loads[k + SEVEN]
+                            inbox[one] = first_sum
+                            inbox[two] = second_sum
+                            inbox[three] = third_sum
+                            k += EIGHT
+                        while k < last:
+                            inbox[np.uint64(pairs[k])] += loads[k + ONE]
+                            k += TWO
                     else:
                         inbox = flat[here : here + neurons]
                         for k in range(2 * begin, 2 * (begin - size), 2):

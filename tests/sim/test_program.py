@@ -603,3 +603,12 @@ def test_a_program_survives_a_file_object_of_numpy(saved):
     # The format is plain: any tool that reads .npz can read a program.
     with np.load(io.BytesIO(saved.read_bytes())) as file:
         assert set(file.files) == {"format", *two_neurons().program._fields}
+
+
+def test_validate_refuses_two_synapses_of_one_pair():
+    network = Network.from_synapses(
+        inputs=1, neurons=2, source=[0, 0], target=[0, 1], weight=[1.0, 2.0]
+    )
+    program = build(network).program
+    with pytest.raises(MosaicError, match="two synapses join the same source and target"):
+        validate(program._replace(target=program.target * 0))
