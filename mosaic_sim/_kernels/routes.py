@@ -166,6 +166,7 @@ def comb_trees(
     edge_side = np.empty(2 * cells, np.int32)
     targets = np.empty(tile_cell.size, np.int32)
     in_tree = np.empty(cells, np.bool_)
+    teeth = np.zeros((2, tile_cell.size + 2), np.int64)
     mark = 0
     total = 0
     for i in range(begin, sources):
@@ -181,9 +182,21 @@ def comb_trees(
         fits = wanted == 0
         if i >= first and wanted > 0:
             # First find the cheapest variant, then try all, from that one on. With many targets
-            # shared teeth are as good as always cheaper.
+            # shared teeth are as good as always cheaper, and the fewer teeth the better.
             least, best = 1 << 60, 0
-            for attempt in range(2 if wanted > 24 else 0, 8):
+            if wanted > 24:
+                mark += 1
+                across = 0
+                for k in range(wanted):
+                    row, column = targets[k] // columns, targets[k] % columns
+                    if teeth[0, (column + 1) >> 1] != mark:
+                        teeth[0, (column + 1) >> 1] = mark
+                        across += 1
+                    if teeth[1, (row + 1) >> 1] != mark:
+                        teeth[1, (row + 1) >> 1] = mark
+                        across -= 1
+                best = 2 if across <= 0 else 3
+            for attempt in range(4 if wanted > 24 else 0, 8):
                 mark += 1
                 variant = attempt if attempt < 4 else (best + attempt) & 3
                 edges = comb(

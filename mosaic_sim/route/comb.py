@@ -12,8 +12,6 @@ from mosaic_sim.route.greedy import greedy
 from mosaic_sim.route.routing import Routing, entry_lines
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
     from mosaic_sim.place import Placement

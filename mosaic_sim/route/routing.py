@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,6 +104,12 @@ def check_links(chip: Chip, routing: Routing) -> None:
         )
 
 
+# Routing and compiling both check, and values are never edited in place: once is enough.
+_LEGAL: weakref.WeakKeyDictionary[Routing, tuple[Any, Any, Chip]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
 def check_routing(
     network: Network, chip: Chip, placement: Placement, routing: Routing
 ) -> None:
@@ -115,6 +122,13 @@ def check_routing(
     MosaicError
         If a tree is not connected, has a cycle, or does not end exactly at its targets.
     """
+    known = _LEGAL.get(routing)
+    if known is not None and (known[0](), known[1](), known[2]) == (
+        network,
+        placement,
+        chip,
+    ):
+        return
     check_links(chip, routing)
     if routing.offsets.size != network.sources + 1:
         raise MosaicError(
@@ -152,3 +166,4 @@ def check_routing(
         raise MosaicError(f"entry_line needs a line below {chip.r1_lines} for each input.")
     if np.unique(port.astype(np.int64) * chip.r1_lines + entry).size != port.size:
         raise RoutingError("Two inputs share a line of a port.")
+    _LEGAL[routing] = weakref.ref(network), weakref.ref(placement), chip
