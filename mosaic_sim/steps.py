@@ -62,26 +62,23 @@ class Steps:
     @cached_property
     def spikes(self) -> NDArray[np.int32]:
         """Spikes of the neurons of each tile, (r, tiles)."""
-        offsets, source, _ = self.neurons
-        place = self.program.tile[source - self.program.first_neuron]
-        return self._by_place(offsets, place, self.program.geometry.tiles, None)
+        program = self.program
+        nowhere = np.full(program.first_neuron, -1, np.int32)
+        place = np.concatenate([nowhere, program.tile])
+        return self._count((self.neurons,), place, program.geometry.tiles)
 
-    @cached_property
+    @property
     def hops(self) -> NDArray[np.int32]:
         """Spikes that cross each routing tile, (r, cells)."""
-        chip = self.program.geometry
-        _, hops = self._ports
-        hops = hops.copy()
-        for side in range(4):
-            beyond = chip.neighbours[:, side]
-            inside = np.flatnonzero(beyond >= 0)
-            hops[:, beyond[inside]] += self.loads[:, inside, side]
-        hops[:, ~chip.is_router] = 0
-        return hops
+        return self._cells[0]
 
-    @cached_property
+    @property
     def energy(self) -> NDArray[np.float64]:
         """Energy by cell, (r, cells) [J]; its sum is that of `mosaic_sim.price`."""
+        return self._cells[1]
+
+    @cached_property
+    def _cells(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         program, chip = self.program, self.program.geometry
         read = np.zeros((self.rows, chip.tiles))
         table = _kernels.row_prices(
@@ -90,44 +87,36 @@ class Steps:
         )  # fmt: skip
         for spikes in (self.neurons, *self.externals):
             _kernels.step_energy(*spikes, *table, read)
-        energy = np.empty((self.rows, chip.cells))
         tile_of = np.full(chip.cells, -1, np.int32)
         tile_of[chip.tile_cells] = np.arange(chip.tiles)
         static = np.zeros(chip.cells)
         for kind, number in static_events(program).items():
             static += number * self.prices[kind]
-        _kernels.cell_energy(
-            self.loads.reshape(self.rows, -1), self.spikes, *self._ports, read, static,
-            chip.neighbours, chip.is_router, chip.lines, tile_of, self.prices, KINDS, energy,
-        )  # fmt: skip
-        return energy
-
-    @cached_property
-    def _ports(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Spikes that enter the chip at each cell, and those that go on from there, (r, cells)."""
-        program, chip = self.program, self.program.geometry
-        entering, going_on = np.zeros((2, self.rows, chip.cells), np.int32)
+        # Spikes that enter the chip at each cell, and those that go on from there: an input that
+        # nobody reads does not.
         port = chip.port_cells[program.port]
         leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
-        for offsets, source, times in self.externals:
-            n = times if times.size else np.ones(source.size, np.int64)
-            entering += self._by_place(offsets, port[source], chip.cells, n)
-            going_on += self._by_place(
-                offsets, port[source], chip.cells, n * leads_on[source]
-            )
-        return entering, going_on
+        entering = self._count(self.externals, port, chip.cells)
+        going_on = self._count(
+            self.externals, np.where(leads_on, port, -1).astype(np.int32), chip.cells
+        )
+        hops = np.zeros((self.rows, chip.cells), np.int32)
+        energy = np.empty((self.rows, chip.cells))
+        _kernels.cell_energy(
+            self.loads.reshape(self.rows, -1), self.spikes, entering, going_on, read, static,
+            chip.neighbours, chip.is_router, chip.lines, tile_of, self.prices, KINDS, hops,
+            energy,
+        )  # fmt: skip
+        return hops, energy
 
-    def _by_place(
-        self,
-        offsets: NDArray[np.int64],
-        place: NDArray[np.int32],
-        size: int,
-        times: NDArray[np.int64] | None,
+    def _count(
+        self, spikes: tuple[Spikes, ...], place: NDArray[np.int32], places: int
     ) -> NDArray[np.int32]:
-        """Count spikes by row and place, (rows, size)."""
-        row = np.repeat(np.arange(self.rows), np.diff(offsets))
-        flat = np.bincount(row * size + place, times, minlength=self.rows * size)
-        return flat.reshape(self.rows, size).astype(np.int32)
+        """Count spikes by row and place of their source, (rows, places); -1 is no place."""
+        counts = np.zeros((self.rows, places), np.int32)
+        for part in spikes:
+            _kernels.count_places(*part, place, counts)
+        return counts
 
 
 def price_steps(program: Program, recording: Recording, technology: Technology) -> Steps:

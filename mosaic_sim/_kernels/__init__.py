@@ -7,6 +7,7 @@ in another file. What each array means is said in the face that calls the kernel
 from mosaic_sim._kernels.accounts import (
     cell_energy,
     count_events,
+    count_places,
     device_image,
     link_loads,
     row_prices,
@@ -35,6 +36,7 @@ __all__ = [
     "comb_trees",
     "count_drive",
     "count_events",
+    "count_places",
     "depths",
     "device_image",
     "grow_tree",

@@ -182,6 +182,15 @@ def step_energy(row_offsets, source, times, start, where, price, energy):
 
 
 @njit(**KERNEL)
+def count_places(row_offsets, source, times, place, counts):
+    """Count, for each row of spikes, those of sources in each place; `counts` (rows, places)."""
+    for r in range(row_offsets.size - 1):
+        for e in range(row_offsets[r], row_offsets[r + 1]):
+            if place[source[e]] >= 0:
+                counts[r, place[source[e]]] += np.int32(times[e] if times.size else 1)
+
+
+@njit(**KERNEL)
 def link_loads(row_offsets, source, times, link_offsets, link_cell, link_side, loads):
     """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells)."""
     for r in range(row_offsets.size - 1):
@@ -196,9 +205,9 @@ def link_loads(row_offsets, source, times, link_offsets, link_cell, link_side, l
 @njit(**KERNEL)
 def cell_energy(
     loads, spikes, entering, crossing, read, static, neighbour, is_router, router_lines,
-    tile_of, price, kinds, energy,
+    tile_of, price, kinds, hops, energy,
 ):  # fmt: skip
-    """Energy of each cell in each row, from what its links carried; all (rows, ...).
+    """Hops over and energy of each cell in each row, from what its links carried; (rows, ...).
 
     `static` is what a cell spends in any step, `tile_of` the tile in each cell or -1, `kinds`
     as in `tally`.
@@ -213,14 +222,16 @@ def cell_energy(
             spent = static[cell] + out * price[driven]
             if is_router[cell]:
                 rows = crossing[r, cell]
+                through = rows
                 asserted = out - entering[r, cell]
                 for side in range(4):
                     beside = neighbour[cell, side]
                     if beside >= 0:
-                        if tile_of[beside] >= 0:  # wired: its row is read, taken or not
-                            rows += spikes[r, tile_of[beside]]
-                        else:
-                            rows += loads[r, 4 * beside + (side + 2) % 4]
+                        into = loads[r, 4 * beside + (side + 2) % 4]
+                        through += into
+                        # An output of a tile is wired: its row is read, taken or not.
+                        rows += spikes[r, tile_of[beside]] if tile_of[beside] >= 0 else into
+                hops[r, cell] = through
                 spent += rows * (4 * router_lines[cell] * per_column)
                 spent += asserted * (price[hcs] - price[lcs])
             else:
