@@ -94,7 +94,7 @@ def prepare(net: SmallWorld, kicked: bool = False) -> Prepared:
 
 
 def roomy(net: SmallWorld, externals: int) -> Chip:
-    """Return a chip of one tile a core on which no line can run short.
+    """Return a chip of one tile a core on which no line runs short.
 
     All sources that reach a tile fit on one of its sides, and a link between routers carries
     at most one line of each source.
@@ -103,7 +103,7 @@ def roomy(net: SmallWorld, externals: int) -> Chip:
     new = np.ones(there.size, np.bool_)
     new[1:] = (there[1:] != there[:-1]) | (net.source[1:] != net.source[:-1])
     reaching = int(np.bincount(there[new]).max()) + externals
-    lines = net.neurons + externals
+    lines = min(net.neurons, 1 << 14) + externals
     return Chip(
         net.rows, net.columns, neurons_per_tile=net.neurons_per_core, tile_lines=reaching,
         r0_lines=lines, r1_lines=lines,
