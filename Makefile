@@ -46,8 +46,9 @@ notebook: $(DEV)  ## execute notebooks/*.py into the .ipynb beside them
 		--ExecutePreprocessor.record_timing=False \
 		$$(ls notebooks/*.py | sed 's/py$$/ipynb/')
 
-bench: $(RUNTIME)  ## run every script in benchmarks/
-	@for script in benchmarks/*.py; do echo "$$script"; $(BIN)/python "$$script" || exit 1; done
+bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
+	@for script in against_snntorch against_peers alone; do \
+		echo "benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)
 	rm -rf docs/_build docs/_generated dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

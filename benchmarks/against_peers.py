@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 CONSOLE = Console(width=118)
-CHECKED = 20
-"""Steps at the end whose spikes are compared: a membrane that went wrong stays wrong."""
 MOST_STEPS = 100_000
 TOO_LONG = 1.0
 """A peer that needs more seconds than this for a step does one step, once."""
@@ -158,32 +156,36 @@ def measure(
 
 
 def expected(net: SmallWorld, begin: int, sample: int | None = None) -> Any:
-    """Spikes of `CHECKED` steps from step `begin` on, (CHECKED, neurons), by the Numba loop."""
+    """Spikes of a warm-up's length from step `begin` on, (steps, neurons), by the Numba loop."""
     loop = Numba(sample)
     loop.prepare(net)
     loop.run(begin - net.warm_up)
-    return loop.raster(CHECKED)[0]
+    return loop.raster(net.warm_up)[0]
 
 
 def check(name: str, net: SmallWorld, end: int, raster: Any) -> None:
-    """Refuse a raster, (samples, CHECKED, neurons), that differs in a single spike."""
+    """Refuse the raster of the last steps before `end` if it differs in a single spike.
+
+    It is as long as the warm-up: in it a neuron fires once or twice, so that what was lost or
+    sent twice at any time before shows in one of the many neurons that it should have reached.
+    """
     samples = raster.shape[0]
     for sample in range(0, samples, max(1, samples - 1)):  # the first and the last
-        right = expected(net, end - CHECKED, sample if samples > 1 else None)
+        right = expected(net, end - net.warm_up, sample if samples > 1 else None)
         if not np.array_equal(raster[sample], right):
             t, j = np.argwhere(raster[sample] != right)[0]
             raise SystemExit(
                 f"{name} differs on {net.name}, sample {sample}: first at step "
-                f"{end - CHECKED + t}, neuron {j}."
+                f"{end - net.warm_up + t}, neuron {j}."
             )
 
 
 def check_ours(prepared: ours.Prepared) -> None:
     """Compare our own raster, and our counts over a longer run."""
     net, samples = prepared.net, BATCH if prepared.kicked else 1
-    end = net.warm_up + CHECKED
+    end = 2 * net.warm_up
     raster = ours.run_raster(prepared, end, min(samples, 4)).raster
-    check("mosaic_sim", net, end, raster[:, -CHECKED:])
+    check("mosaic_sim", net, end, raster[:, net.warm_up :])
     if not prepared.kicked:
         loop = Numba()
         loop.prepare(net)
@@ -223,7 +225,7 @@ def survey(name: str, peers: list[Peer], options: argparse.Namespace) -> Measure
     measure(measured, runners, options.budget, options.repetitions)
     for peer in runners:
         if not isinstance(peer, Ours):
-            raster = peer.raster(CHECKED)
+            raster = peer.raster(net.warm_up)
             check(peer.name, net, peer.step, raster)
             peer.close()
     return measured

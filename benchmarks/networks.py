@@ -2,8 +2,8 @@
 
 Every value is a multiple of 1/64 and small, so that every sum is exact in single precision,
 in any order; the membrane keeps everything (leak 1) and the threshold is subtracted after a
-spike. A spike that one simulator loses or sends twice therefore stays in the membranes of its
-targets for ever: two simulators that agree on a late window agreed on all steps before it.
+spike. What a simulator loses or sends twice therefore stays in the membranes of the targets
+for ever, and shifts some of their spikes whenever they come.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where learning meets the chip: the only file of this package that runs the simulator.
+"""Where learning meets the chip: the door to the simulator for networks that learn.
 
 `MosaicHost` gives a learner room at the chip's prices, and puts its network on the chip: old
 neurons stay where they are, lines and devices of frozen experts are not touched.
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from growth.host import Offer
+from growth.simulation import bill, make_technology
 from mosaic_sim import (
     Chip,
     CostReport,
@@ -28,12 +29,10 @@ from mosaic_sim import (
     chip_preset,
     compile_program,
     join,
-    load_technology,
     place,
     price,
     route,
     simulate,
-    technology_preset,
     writes,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
@@ -84,13 +83,6 @@ def make_chip(config: ChipConfig) -> Chip:
     preset = chip_preset(config.preset)
     changes = config.model_dump(exclude={"preset"}, exclude_none=True)
     return replace(preset, **changes)
-
-
-def make_technology(name: str) -> Technology:
-    """Return a preset by name, or read a technology file by path."""
-    return (
-        load_technology(name) if Path(name).suffix == ".toml" else technology_preset(name)
-    )
 
 
 def network_of(model: SpikingNet) -> Network:
@@ -327,33 +319,3 @@ def load_routing(path: Path) -> Routing:
     """Read a routing from a file of `save_routing`."""
     with np.load(path, allow_pickle=False) as file:
         return Routing(**{name: file[name] for name in file.files})
-
-
-def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
-    """Summarise a report as plain values, ready for JSON.
-
-    Writes are programmed one after the other; `wear` is their mean share of the endurance of
-    the devices in use.
-    """
-    return {
-        "energy_per_inference": report.energy_per_inference,
-        "by_component": {k: v / report.samples for k, v in report.by_component().items()},
-        "hops_per_inference": report.hops / report.samples,
-        "devices": report.devices,
-        "writes": deployment_writes,
-        "write_energy": price_writes(deployment_writes, report.technology),
-        "write_time": deployment_writes * report.technology["write_time"].value,
-        "wear": deployment_writes
-        / max(sum(report.devices.values()), 1)
-        / report.technology["endurance"].value,
-        "critical_path": report.critical_path,
-        "technology": report.technology.name,
-        "rows": [
-            {
-                "event": r.event, "component": r.component, "count": r.count,
-                "unit_price": r.unit_price, "formula": r.formula, "status": r.status,
-            }
-            for r in report.rows
-        ],
-        "assumed": [name for name, _ in report.assumptions()],
-    }  # fmt: skip

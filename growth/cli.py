@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from mosaic_sim.errors import MosaicError
+# Whatever is slow to load (torch, Numba, matplotlib) is imported where a command needs it.
 
 if TYPE_CHECKING:
     from growth.report import Summary
+    from growth.simulation import Simulation
 
 __all__ = ["app", "main"]
 
@@ -120,6 +123,7 @@ def price(
     from growth.bridge import bill, make_technology
     from growth.report import assumption_table, reprice, reprice_table, summarise
     from growth.runs import open_run
+    from mosaic_sim.errors import MosaicError
 
     console = _console()
     folder, other = open_run(run), make_technology(technology)
@@ -142,6 +146,142 @@ def price(
         highlight=False,
         soft_wrap=True,
     )
+
+
+@app.command()
+def simulate(
+    network: Annotated[
+        Path,
+        typer.Argument(help="A NIR graph (.nir), or a saved program (.npz)."),
+    ],
+    spikes: Annotated[
+        Path,
+        typer.Option(
+            "--input",
+            help="An .npz file with spikes (samples, steps, channels), or with time, channel and "
+            "steps (and sample, value).",
+        ),
+    ],
+    chip: Annotated[
+        str | None, typer.Option(help="A chip file (.toml), or the name of a preset.")
+    ] = None,
+    technology: Annotated[
+        str, typer.Option(help="A technology file (.toml), or the name of a preset.")
+    ] = "rram-130nm",
+    dt: Annotated[
+        float | None,
+        typer.Option(
+            help="Length of a step of the graph in seconds; 1e-4 by default, as snnTorch."
+        ),
+    ] = None,
+    reset: Annotated[
+        str | None,
+        typer.Option(
+            help="What a spike does to the membrane: subtract, zero, none or clear. By default "
+            "what the graph says, else zero."
+        ),
+    ] = None,
+    reset_delay: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether the reset comes a step after the spike, as in snnTorch; the notes call "
+            "the opposite 'prompt'. By default what the graph says, else no."
+        ),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="From time constants to steps: euler or exponential.")
+    ] = None,
+    exporter: Annotated[
+        str | None, typer.Option(help="Who wrote the graph, if it matters: nir or norse.")
+    ] = None,
+    placer: Annotated[
+        str | None, typer.Option(help="greedy or in-order; by the size of the network.")
+    ] = None,
+    router: Annotated[
+        str | None, typer.Option(help="greedy or comb; by the size of the network.")
+    ] = None,
+    levels: Annotated[
+        int | None, typer.Option(help="Conductance levels of a device; 16 by default.")
+    ] = None,
+    exact: Annotated[
+        bool | None,
+        typer.Option(
+            "--exact", help="Compute with the weights as they are, without levels."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for program.npz, recording.npz and report.json."),
+    ] = None,
+    plot: Annotated[
+        bool, typer.Option("--plot", help="Draw figures into the folder of --out.")
+    ] = False,
+) -> None:
+    """Put a network from another tool on a chip, run it on spikes, and print the bill."""
+    from growth.simulation import save, simulate_file
+    from growth.tables import activity_table, assumption_table, bill_table
+    from mosaic_sim.errors import MosaicError
+
+    if plot and out is None:
+        raise MosaicError("--plot needs a folder to draw into: --out FOLDER.")
+    reading = {"dt": dt, "reset": reset, "method": method, "exporter": exporter}
+    if reset_delay is not None:
+        reading["prompt"] = not reset_delay
+    console = _console()
+    done = simulate_file(
+        network, spikes, chip=chip, technology=technology, placer=placer, router=router,
+        levels=levels, exact=exact, reading=reading, raster=out is not None,
+    )  # fmt: skip
+    _tell(console, done)
+    console.print(activity_table(done))
+    console.print(bill_table(done.report, done.writes))
+    used = [name for name, _ in done.report.assumptions()]
+    console.print(assumption_table(done.report.technology, used))
+    if out is None:
+        return
+    for path in save(done, out):
+        console.print(f"stored  {path}", highlight=False, soft_wrap=True)
+    if plot:
+        from growth.simulation_drawing import draw_simulation
+
+        for path in draw_simulation(done, out):
+            console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+
+
+def _tell(console: Console, done: Simulation) -> None:
+    """Say what was read, what had to be assumed, and where it is on the chip."""
+    from growth.tables import length_of
+
+    program, recording = done.program, done.recording
+    chip = program.geometry
+    used = len(set(program.tile.tolist()))
+    how = (
+        "as stored" if done.places is None else "placed {}, routed {}".format(*done.places)
+    )
+    lines = [
+        (
+            "network",
+            f"{done.network.name}: {program.inputs:,} inputs, {program.neurons:,} neurons, "
+            f"{program.target.size:,} synapses{', a bias line' if program.bias else ''}",
+        ),
+        *(("note", note) for note in done.notes),
+        (
+            "input",
+            f"{done.spikes.name}: {length_of(recording)}, "
+            f"{int(recording.total[: program.inputs].sum()):,} spikes",
+        ),
+        (
+            "chip",
+            f"{chip.rows} x {chip.columns} tiles of {chip.neurons_per_tile} neurons, {used} in "
+            f"use; {how}; devices of {program.levels} levels"
+            f"{', weights as in the file' if done.exact else ''}",
+        ),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for name, text in lines:
+        grid.add_row(Text(name), Text(text))
+    console.print(grid)
+    console.print()
 
 
 def _console() -> Console:
@@ -206,7 +346,13 @@ def main() -> None:
     """Run the command; what the user can put right is said in one line."""
     try:
         app()
-    except MosaicError as error:
+    except Exception as error:
+        from mosaic_sim.errors import (
+            MosaicError,
+        )  # late: all of the simulator comes with it
+
+        if not isinstance(error, MosaicError):
+            raise
         Console(stderr=True).print(
             f"error: {error}", highlight=False, markup=False, soft_wrap=True
         )

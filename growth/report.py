@@ -8,16 +8,16 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from rich import box
-from rich.table import Table
 
 from growth.bridge import COMPONENTS, load_program, make_technology, price
 from growth.metrics import Estimate, average_accuracy, check_bound, estimate, forgetting
+from growth.tables import assumption_table, table_of
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from rich.table import Table
 
     from growth.bridge import CostReport, Technology
     from growth.runs import RunFolder, SeedFolder
@@ -137,10 +137,6 @@ def summarise(run: RunFolder) -> Summary:
     )
 
 
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-
-
 def _joules(value: Estimate) -> str:
     """An energy with its interval, both with the prefix of the mean."""
     mean = engineering(value.mean, "J")
@@ -155,7 +151,7 @@ def _joules(value: Estimate) -> str:
 def comparison_table(summaries: Sequence[Summary]) -> Table:
     """One column a run: accuracy, forgetting, size, energy, devices and writes."""
     counts = sorted({len(s.metrics) for s in summaries})
-    table = _table(
+    table = table_of(
         "One seed: no interval"
         if counts == [1]
         else f"Mean ± half of the 95 % interval, {'/'.join(map(str, counts))} seeds"
@@ -195,7 +191,7 @@ def endings(summaries: Sequence[Summary]) -> list[str]:
 
 def accuracy_table(summary: Summary) -> Table:
     """The accuracy matrix, mean over seeds."""
-    table = _table("Accuracy [%] on each task, after each task")
+    table = table_of("Accuracy [%] on each task, after each task")
     table.add_column("after task")
     matrix = summary.mean_matrix
     for task in range(matrix.shape[1]):
@@ -210,7 +206,7 @@ def accuracy_table(summary: Summary) -> Table:
 
 def life_table(summary: Summary) -> Table:
     """Size, energy and writes after each task, mean over seeds."""
-    table = _table("After each task, mean over seeds; energies per inference")
+    table = table_of("After each task, mean over seeds; energies per inference")
     sizes, counts = ("task", "neurons", "tiles"), ("hops", "devices", "writes")
     for name in (*sizes, "energy", *COMPONENTS, *counts):
         table.add_column(name, justify="right")
@@ -242,7 +238,7 @@ def decision_table(summary: Summary, seed: int = 0) -> Table | None:
     """What the gate of one seed decided, and on what evidence; None without a gate."""
     if not summary.growth[seed]:
         return None
-    table = _table("Decisions of the first seed")
+    table = table_of("Decisions of the first seed")
     what, where = ("task", "action"), ("expert", "neurons", "tile")
     evidence = ("need_z", "novelty", "loss", "benefit", "price")
     for name in (*what, *where, *evidence):
@@ -258,18 +254,6 @@ def decision_table(summary: Summary, seed: int = 0) -> Table | None:
             *("" if decision[k] is None else str(decision[k]) for k in where),
             *(number(found.get(k)) for k in evidence),
         )  # fmt: skip
-    return table
-
-
-def assumption_table(technology: Technology, used: Sequence[str]) -> Table:
-    """The assumed quantities behind a bill, with their values and sources."""
-    table = _table(
-        f"Assumed quantities of {technology.name} behind these energies (not Mosaic's)"
-    )
-    for name in ("quantity", "value", "source"):
-        table.add_column(name)
-    for name in used:
-        table.add_row(name, str(technology[name]), technology[name].source)
     return table
 
 
@@ -317,7 +301,7 @@ def reprice_table(
     technology: Technology,
 ) -> Table:
     """Energy per inference under both technologies, mean over seeds."""
-    table = _table(f"{summary.name}: energy per inference after the last task")
+    table = table_of(f"{summary.name}: energy per inference after the last task")
     table.add_column("component")
     table.add_column(before, justify="right")
     table.add_column(technology.name, justify="right")

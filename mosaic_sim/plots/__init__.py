@@ -1,6 +1,7 @@
 """Draw a program on its chip, what a run of it cost, and what it fired.
 
-Every function draws on the Axes given and returns them; nothing is shown or saved. What was
+Every function draws on the Axes given and returns them (those of `activity` make a figure if they
+are given none); nothing is shown or saved. What was
 drawn can be read back from the artists, which is how the tests check it; collections that
 have no place in a legend carry a label with a leading underscore (``_tiles``, ``_links``).
 
@@ -8,7 +9,16 @@ On a drawn chip the cell in row r and column c of the grid has its centre at x =
 with row 0 at the top.
 """
 
-from mosaic_sim.plots.charts import energy_by_component, energy_by_tile, raster
+from mosaic_sim.plots.activity import latency, raster, rate_map, voltage
+from mosaic_sim.plots.charts import energy_by_component, energy_by_tile
 from mosaic_sim.plots.chip_map import placement_map
 
-__all__ = ["energy_by_component", "energy_by_tile", "placement_map", "raster"]
+__all__ = [
+    "energy_by_component",
+    "energy_by_tile",
+    "latency",
+    "placement_map",
+    "raster",
+    "rate_map",
+    "voltage",
+]

@@ -1,4 +1,4 @@
-"""Draw what a run cost, and what it fired."""
+"""Draw what a run cost."""
 
 from __future__ import annotations
 
@@ -8,21 +8,16 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import (
-    EngFormatter,
-    FuncFormatter,
-    MaxNLocator,
-)
+from matplotlib.ticker import EngFormatter
 
 from mosaic_sim.cost import COMPONENTS
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.units import engineering, to_si
+from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.axes import Axes
-    from numpy.typing import NDArray
 
     from mosaic_sim.cost import CostReport
     from mosaic_sim.program import Program
@@ -34,12 +29,12 @@ from mosaic_sim.plots.grid import (
     cell_outlines,
     colour_bar,
     hairline,
+    in_one_unit,
     set_up,
-    size_in_points,
     text_colour_on,
 )
 
-__all__ = ["energy_by_component", "energy_by_tile", "raster"]
+__all__ = ["energy_by_component", "energy_by_tile"]
 
 COMPONENT_COLOURS = dict(zip(COMPONENTS, (*PALETTE[:3], "#B0B0B0"), strict=True))
 """Static energy is grey: nobody has published it, so it stands apart."""
@@ -94,7 +89,7 @@ def energy_by_tile(
     if logarithmic:
         colour_bar(ax, cells, "energy per inference", EngFormatter("J"))
     else:
-        numbers, unit = _in_one_unit(most, "J")
+        numbers, unit = in_one_unit(most, "J")
         colour_bar(ax, cells, f"energy per inference [{unit}]", numbers)
     return ax
 
@@ -153,7 +148,7 @@ def energy_by_component(reports: Mapping[str, CostReport], *, ax: Axes) -> Axes:
             va="center",
             color=INK,
         )
-    numbers, unit = _in_one_unit(longest, "J")
+    numbers, unit = in_one_unit(longest, "J")
     ax.set(xlabel=f"energy per inference [{unit}]", xlim=(0, 1.16 * longest))
     ax.set(ylim=(len(parts) - 0.4, -0.6))
     ax.set_yticks(row, list(reports))
@@ -171,65 +166,3 @@ def energy_by_component(reports: Mapping[str, CostReport], *, ax: Axes) -> Axes:
         columnspacing=1.4,
     )
     return ax
-
-
-def raster(fired: NDArray[np.bool_], *, ax: Axes, dt: float = 1e-3) -> Axes:
-    """Draw one tick a spike.
-
-    Parameters
-    ----------
-    fired : bool array, (steps, neurons)
-        One sample of `Recording.raster`.
-    ax : Axes
-        Drawn on, and returned.
-    dt : float [s]
-        Length of a step; sets the time axis only.
-
-    Raises
-    ------
-    MosaicError
-        If `fired` is not a bool array of two axes, or `dt` is not above 0.
-
-    Examples
-    --------
-    >>> from matplotlib.figure import Figure
-    >>> ax = raster(np.eye(3, dtype=bool), ax=Figure().subplots(), dt=0.5)
-    >>> ax.collections[0].get_offsets().tolist()
-    [[0.0, 0.0], [0.5, 1.0], [1.0, 2.0]]
-    """
-    fired = np.asarray(fired)
-    if fired.ndim != 2 or fired.dtype != np.bool_:
-        raise MosaicError(
-            f"fired has shape {fired.shape} and dtype {fired.dtype}; it needs "
-            "(steps, neurons) of bool, one sample of Recording.raster."
-        )
-    if not 0 < dt < np.inf:
-        raise MosaicError(f"dt is {dt}; it needs the length of a step in seconds, above 0.")
-    steps, neurons = fired.shape
-    step, neuron = np.nonzero(fired)
-    # Ticks as high and wide as leaves gaps between neurons and steps, but never too faint.
-    room = size_in_points(ax)
-    height = float(np.clip(0.8 * room[1] / max(neurons, 1), 2.5, 9))
-    width = float(np.clip(0.3 * room[0] / max(steps, 1), 0.5, 1.2))
-    ax.scatter(
-        step * dt,
-        neuron,
-        marker="|",
-        s=height**2,
-        linewidths=width,
-        color=INK,
-        rasterized=step.size > 20_000,  # as vectors it would weigh megabytes
-    )
-    # Half a step of air, so that spikes at time 0 do not hide behind the axis.
-    ax.set(xlabel="time [s]", xlim=(-dt / 2, (max(steps, 1) - 0.5) * dt))
-    ax.set(ylabel="neuron", ylim=(-0.8, max(neurons, 1) - 0.2))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-def _in_one_unit(largest: float, base: str) -> tuple[FuncFormatter, str]:
-    """(how to write numbers, unit), with the one prefix that suits `largest`."""
-    unit = engineering(largest, base).split(" ")[1]
-    one = to_si(1, unit, base)
-    return FuncFormatter(lambda value, _: f"{value / one:.6g}"), unit

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import LinearSegmentedColormap, Normalize, to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import (
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 from mosaic_sim.plots.grid import (
     HAIR,
     INK,
-    PALETTE,
     ROUTER,
     TEXT,
     TILE,
@@ -38,15 +37,15 @@ from mosaic_sim.plots.grid import (
     cell_outlines,
     colour_bar,
     hairline,
+    mix,
+    owner_colour,
+    plural,
     rectangles,
     set_up,
+    slot_boxes,
 )
 
 __all__ = ["placement_map"]
-
-NOBODY = "#303030"
-"""Neurons without an owner. A middle grey looks like wine or pink to the colour-blind."""
-
 
 # Dark enough to tell apart, light enough for wires to stand out; no hue, since hues say who
 # owns a tile.
@@ -135,7 +134,7 @@ def placement_map(
         Line2D([], [], linestyle="", marker="v", color=INK, label="input port"),
     ]
     if busiest:
-        width, label = busiest * _wire(ax, chip), f"link of {_plural(busiest, 'source')}"
+        width, label = busiest * _wire(ax, chip), f"link of {plural(busiest, 'source')}"
         handles.append(Line2D([], [], color=INK, linewidth=width, label=label))
     _legend(ax, handles)
     return ax
@@ -220,8 +219,8 @@ def _draw_tiles(ax: Axes, program: Program, owner: NDArray[np.int64]) -> None:
     winner = votes.argmax(1)
     winner[winner == votes.shape[1] - 1] = -1
     pairs = list(zip(winner.tolist(), filled.tolist(), strict=True))
-    colour = [_colour(k) if n else HAIR for k, n in pairs]
-    tint = [_mix(_colour(k), "white", 0.22) if n else "white" for k, n in pairs]
+    colour = [owner_colour(k) if n else HAIR for k, n in pairs]
+    tint = [mix(owner_colour(k), "white", 0.22) if n else "white" for k, n in pairs]
     scale = axes_scale(ax)
     ax.add_collection(
         PolyCollection(
@@ -248,9 +247,9 @@ def _draw_tiles(ax: Axes, program: Program, owner: NDArray[np.int64]) -> None:
                 color=INK,
                 zorder=5,
             )
-    slots = _slots(program, x, y, room=TILE - 0.16, text=0.34 if with_text else 0.0)
+    slots = slot_boxes(program, x, y, room=TILE - 0.16, text=0.34 if with_text else 0.0)
     if slots.size and np.ptp(slots[:1, :, 0]) * scale >= 2:
-        face, boxes, label = [_colour(k) for k in owner.tolist()], slots, "_slots"
+        face, boxes, label = [owner_colour(k) for k in owner.tolist()], slots, "_slots"
     else:
         used = np.flatnonzero(filled)
         tall = TILE * filled[used] / chip.neurons_per_tile
@@ -259,22 +258,6 @@ def _draw_tiles(ax: Axes, program: Program, owner: NDArray[np.int64]) -> None:
     ax.add_collection(
         PolyCollection(list(boxes), facecolors=face, linewidths=0, zorder=4, label=label)
     )
-
-
-def _slots(
-    program: Program, x: NDArray[Any], y: NDArray[Any], room: float, text: float
-) -> NDArray[np.float64]:
-    """Box of the slot of each neuron, (n, 4, 2), row by row in its tile, above the text."""
-    slots = int(program.chip[2])
-    across = round(float(np.sqrt(slots * room / (room - text))))
-    across = min(max(across, 1), slots)
-    down = -(-slots // across)
-    pitch = min(room / across, (room - text) / down)
-    row, column = np.divmod(program.slot, across)
-    left = x[program.tile] - across * pitch / 2
-    top = y[program.tile] - (text + down * pitch) / 2
-    size = 0.84 * pitch
-    return rectangles(left + (column + 0.5) * pitch, top + (row + 0.5) * pitch, size, size)
 
 
 def _draw_ports(ax: Axes, program: Program) -> None:
@@ -315,10 +298,10 @@ def _owner_handles(owner: NDArray[np.int64], names: Mapping[int, str]) -> list[A
     present, sizes = np.unique(owner, return_counts=True)
     handles: list[Artist] = [
         Patch(
-            facecolor=_colour(k),
+            facecolor=owner_colour(k),
             edgecolor=INK,
             linewidth=0.5,
-            label=f"{names.get(k, f'owner {k}')}: {_plural(size, 'neuron')}",
+            label=f"{names.get(k, f'owner {k}')}: {plural(size, 'neuron')}",
         )
         for k, size in zip(present.tolist(), sizes.tolist(), strict=True)
     ]
@@ -339,26 +322,3 @@ def _legend(ax: Axes, handles: list[Artist]) -> None:
         handleheight=1.2,
         ncols=1 + len(handles) // 24,
     )
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _colour(owner: int) -> str:
-    """Colour of an owner: the palette, then darkened, then paler, then from the start.
-
-    Only the palette itself is safe for colour-blind readers; later owners are hard to tell.
-    """
-    if owner < 0:
-        return NOBODY
-    again, k = divmod(owner, len(PALETTE))
-    shades = (PALETTE[k], _mix(PALETTE[k], "black", 0.6), _mix(PALETTE[k], "white", 0.6))
-    return shades[again % 3]
-
-
-def _mix(colour: str, into: str, share: float) -> str:
-    """Mix `share` of `colour` with `into`."""
-    (r, g, b), (r2, g2, b2) = to_rgb(colour), to_rgb(into)
-    rest = 1 - share
-    return to_hex((share * r + rest * r2, share * g + rest * g2, share * b + rest * b2))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.colors import to_rgb
-from matplotlib.ticker import (
-    NullFormatter,
-)
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import (
     BboxTransformTo,
     ScaledTranslation,
     blended_transform_factory,
 )
+
+from mosaic_sim.units import engineering, to_si
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mosaic_sim.chip import Chip
+    from mosaic_sim.program import Program
 
 PALETTE = (
     "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#882255",
 )  # fmt: skip
 """Owners in order. Okabe and Ito (2008), with wine (Tol) in the place of black."""
+
+
+NOBODY = "#303030"
+"""Neurons without an owner. A middle grey looks like wine or pink to the colour-blind."""
 
 
 INK, HAIR = "0.15", "0.72"
@@ -39,6 +44,15 @@ TILE, ROUTER = 1.36, 0.48
 
 TEXT = 4.5
 """Smallest text that is still drawn on a chip [points]."""
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """Return `ax`, or the Axes of a new pyplot figure, which notebooks show by themselves."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot  # late: it keeps figures alive in global state
+
+    return pyplot.figure(figsize=size, layout="constrained").subplots()
 
 
 def size_in_points(ax: Axes) -> tuple[float, float]:
@@ -112,3 +126,56 @@ def text_colour_on(colour: str) -> str:
     """Black or white, whichever has more contrast on `colour` (WCAG 2: at least 4.5)."""
     luminance = np.array(to_rgb(colour)) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
     return "black" if luminance > 0.18 else "white"
+
+
+def slot_boxes(
+    program: Program, x: NDArray[Any], y: NDArray[Any], room: float, text: float
+) -> NDArray[np.float64]:
+    """Box of the slot of each neuron, (n, 4, 2), row by row in its tile, above the text."""
+    slots = int(program.chip[2])
+    across = round(float(np.sqrt(slots * room / (room - text))))
+    across = min(max(across, 1), slots)
+    down = -(-slots // across)
+    pitch = min(room / across, (room - text) / down)
+    row, column = np.divmod(program.slot, across)
+    left = x[program.tile] - across * pitch / 2
+    top = y[program.tile] - (text + down * pitch) / 2
+    size = 0.84 * pitch
+    return rectangles(left + (column + 0.5) * pitch, top + (row + 0.5) * pitch, size, size)
+
+
+def plural(count: int, noun: str) -> str:
+    """Write a count with its noun: ``1 neuron``, ``2 neurons``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def owner_colour(owner: int) -> str:
+    """Colour of an owner: the palette, then darkened, then paler, then from the start.
+
+    Only the palette itself is safe for colour-blind readers; later owners are hard to tell.
+    """
+    if owner < 0:
+        return NOBODY
+    again, k = divmod(owner, len(PALETTE))
+    shades = (PALETTE[k], mix(PALETTE[k], "black", 0.6), mix(PALETTE[k], "white", 0.6))
+    return shades[again % 3]
+
+
+def thin_colour(owner: int) -> str:
+    """Return `owner_colour`, but without yellow, which is too faint for thin marks."""
+    colour = owner_colour(owner)
+    return mix(colour, "black", 0.65) if owner % len(PALETTE) == 6 else colour
+
+
+def mix(colour: str, into: str, share: float) -> str:
+    """Mix `share` of `colour` with `into`."""
+    (r, g, b), (r2, g2, b2) = to_rgb(colour), to_rgb(into)
+    rest = 1 - share
+    return to_hex((share * r + rest * r2, share * g + rest * g2, share * b + rest * b2))
+
+
+def in_one_unit(largest: float, base: str) -> tuple[FuncFormatter, str]:
+    """(how to write numbers, unit), with the one prefix that suits `largest`."""
+    unit = engineering(largest, base).split(" ")[1]
+    one = to_si(1, unit, base)
+    return FuncFormatter(lambda value, _: f"{value / one:.6g}"), unit

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from matplotlib.colors import LogNorm, same_color, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -25,7 +24,7 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS
-from mosaic_sim.plots import energy_by_component, energy_by_tile, placement_map, raster
+from mosaic_sim.plots import energy_by_component, energy_by_tile, placement_map
 from mosaic_sim.units import engineering
 
 CHIP = Chip(2, 3, neurons_per_tile=4, tile_lines=8, r0_lines=12, r1_lines=16)
@@ -518,68 +517,15 @@ def test_a_report_of_another_chip_is_refused(demo):
         energy_by_tile(bill(demo), program, ax=axes())
 
 
-# --- raster ------------------------------------------------------------------------------
-
-
-@given(
-    arrays(np.bool_, st.tuples(st.integers(0, 12), st.integers(0, 8))),
-    st.sampled_from([1e-3, 0.5, 2.0]),
-)
-def test_every_spike_is_one_tick_at_its_time_and_neuron(fired, dt):
-    ax = raster(fired, ax=axes(), dt=dt)
-    expected = [
-        [t * dt, j]
-        for t in range(fired.shape[0])
-        for j in range(fired.shape[1])
-        if fired[t, j]
-    ]
-    drawn = ax.collections[0].get_offsets()
-    assert drawn.tolist() == expected
-    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    assert left <= 0 < right
-    assert all(left < x < right and bottom < y < top for x, y in expected)
-
-
-def test_the_raster_of_a_run_shows_all_its_spikes(demo):
-    program, _, recording = demo
-    ax = raster(recording.raster[1], ax=axes())
-    _, neuron = ax.collections[0].get_offsets().T
-    counts = np.bincount(neuron.astype(int), minlength=program.leak.size)
-    assert counts.sum() > 20
-    assert counts.tolist() == recording.counts[1, program.inputs :].tolist()
-
-
-def test_a_large_raster_becomes_a_picture_so_that_files_stay_small():
-    busy = raster(np.ones((300, 100), bool), ax=axes()).collections[0]
-    calm = raster(np.ones((30, 10), bool), ax=axes()).collections[0]
-    assert busy.get_rasterized()
-    assert not calm.get_rasterized()
-
-
-@pytest.mark.parametrize("fired", [np.zeros((2, 3, 4), bool), np.zeros((3, 4))])
-def test_a_raster_that_is_no_sample_of_bools_is_refused(fired):
-    with pytest.raises(
-        MosaicError, match=r"fired has shape .* it needs \(steps, neurons\)"
-    ):
-        raster(fired, ax=axes())
-
-
-@pytest.mark.parametrize("dt", [0, -1e-3, np.inf, np.nan])
-def test_a_step_without_a_length_is_refused(dt):
-    with pytest.raises(MosaicError, match=r"dt is .* above 0"):
-        raster(np.zeros((1, 1), bool), ax=axes(), dt=dt)
-
-
 # --- all ---------------------------------------------------------------------------------
 
 
 def test_every_plot_draws_on_the_axes_given_and_adds_none(demo):
-    program, routing, recording = demo
+    program, routing, _ = demo
     for draw in (
         lambda ax: placement_map(program, routing, ax=ax),
         lambda ax: energy_by_component({"a": bill(demo)}, ax=ax),
         lambda ax: energy_by_tile(bill(demo), program, ax=ax),
-        lambda ax: raster(recording.raster[0], ax=ax),
     ):
         figure = Figure()
         both = figure.subplots(1, 2)

@@ -1,0 +1,428 @@
+"""One network from a file, run on one chip: what ``mosaic simulate`` does.
+
+Nothing here trains, and nothing here needs torch: the command is there in a second. `bridge` is
+the other door to the simulator, for networks that learn.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mosaic_sim import (
+    Chip,
+    CostReport,
+    Device,
+    Events,
+    Network,
+    Program,
+    Recording,
+    Routing,
+    Technology,
+    compile_program,
+    load_program,
+    load_technology,
+    place,
+    price,
+    route,
+    save_program,
+    simulate,
+    technology_preset,
+    writes,
+)
+from mosaic_sim.chipfile import find_chip
+from mosaic_sim.cost import COMPONENTS, price_writes
+from mosaic_sim.errors import MosaicError, suggest
+from mosaic_sim.files import write_whole
+from mosaic_sim.place import PLACERS
+from mosaic_sim.route import ROUTERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "COMPONENTS",
+    "CostReport",
+    "Recording",
+    "Simulation",
+    "Technology",
+    "bill",
+    "find_chip",
+    "make_technology",
+    "price_writes",
+    "put_on_chip",
+    "read_network",
+    "read_spikes",
+    "routing_of",
+    "save",
+    "simulate_file",
+]
+
+LARGE = 2000
+"""Neurons above which the thorough placer and router take too long."""
+
+DT = 1e-4
+"""Length of a step [s] if nothing else is said: that of the graphs of snnTorch."""
+
+INPUT_NAMES = ("spikes", "time", "channel", "sample", "value", "steps", "samples")
+"""Arrays that an input file may hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A network that was run on a chip, and its bill.
+
+    Parameters
+    ----------
+    network, spikes : Path
+        The files.
+    notes : tuple of str
+        What had to be assumed on the way.
+    groups : mapping of str to int array
+        Named sets of neurons; all of them in one where the file knows no names.
+    program : Program
+    places : (str, str), or None
+        Names of the placer and router; None if the file was a program already.
+    exact : bool
+        Whether the weights are those of the file, not those that the devices give.
+    recording : Recording
+    report : CostReport
+    """
+
+    network: Path
+    spikes: Path
+    notes: tuple[str, ...]
+    groups: Mapping[str, NDArray[np.int64]]
+    program: Program
+    places: tuple[str, str] | None
+    exact: bool
+    recording: Recording
+    report: CostReport
+
+    @property
+    def writes(self) -> int:
+        """Devices to program on an empty chip."""
+        return writes(None, self.program)
+
+
+def simulate_file(
+    network: Path,
+    spikes: Path,
+    *,
+    chip: str | None = None,
+    technology: str = "rram-130nm",
+    placer: str | None = None,
+    router: str | None = None,
+    levels: int | None = None,
+    exact: bool | None = None,
+    reading: Mapping[str, Any] | None = None,
+    raster: bool = False,
+) -> Simulation:
+    """Read a network and its input, put it on a chip, run it and price the run.
+
+    Parameters
+    ----------
+    network : Path
+        A NIR graph (``.nir``), or a program (``.npz``), which is on its chip already: then all
+        that says how to get there has to be left out.
+    spikes : Path
+        See `read_spikes`.
+    chip, technology : str
+        A TOML file, or the name of a preset.
+    placer, router : str, optional
+        A name in `mosaic_sim.place.PLACERS`, `mosaic_sim.route.ROUTERS`; by default the
+        thorough ones, and the quick ones for more than 2000 neurons.
+    levels : int, optional
+        Conductance levels of a device.
+    exact : bool, optional
+        Compute with the weights as they are in the file.
+    reading : mapping, optional
+        Options of `mosaic_sim.interop.nir.from_nir`, where not None; dt is 1e-4 by default.
+    raster : bool
+        Keep every spike.
+
+    Raises
+    ------
+    MosaicError
+        If a file is missing or damaged, the network does not fit the chip, or the input does
+        not fit the network.
+    """
+    priced = make_technology(technology)
+    fed = read_spikes(spikes)
+    options = {k: v for k, v in (reading or {}).items() if v is not None}
+    notes: tuple[str, ...] = ()
+    groups: Mapping[str, NDArray[np.int64]] = {}
+    if network.suffix == ".npz":
+        own = {"chip": chip, "placer": placer, "router": router, "levels": levels}
+        unused = [name for name, value in (own | options).items() if value is not None]
+        unused += ["exact"] if exact else []
+        if unused:
+            named_there = {"prompt": "reset-delay"}  # as the command calls it
+            names = ", ".join(f"--{named_there.get(name, name)}" for name in unused)
+            raise MosaicError(
+                f"{network.name} is a program, which is on its chip already; leave out {names}."
+            )
+        program, places = load_program(network), None
+    else:
+        if chip is None:
+            raise MosaicError(
+                "A chip is needed: --chip with a TOML file or the name of a preset, such as "
+                "--chip demo."
+            )
+        where = find_chip(chip)
+        options = {"dt": DT} | options
+        net, notes = read_network(network, options)
+        device = Device(levels=16 if levels is None else levels, exact=bool(exact))
+        program, places = put_on_chip(net, where, device, placer=placer, router=router)
+        groups = net.groups
+        step, dt = priced["step_time"].value, options["dt"]
+        if not np.isclose(step, dt):
+            notes += (
+                f"A step of the network is {dt:g} s, but the bill has steps of {step:g} s "
+                f"(step_time of {priced.name}): only static energy depends on it.",
+            )
+    recording = simulate(program, fed, raster=raster)
+    report = price(program, recording, priced)
+    named = groups or {"neurons": np.arange(program.neurons)}
+    return Simulation(
+        network, spikes, notes, named, program, places, bool(exact), recording, report
+    )
+
+
+def read_network(path: Path, options: Mapping[str, Any]) -> tuple[Network, tuple[str, ...]]:
+    """Read a NIR graph; return the network and what had to be assumed."""
+    if path.suffix not in (".nir", ".h5", ".hdf5"):
+        raise MosaicError(
+            f"{path.name} is neither a NIR graph (.nir) nor a saved program (.npz)."
+        )
+    from mosaic_sim.interop.nir import from_nir  # late: programs do not need h5py
+
+    read = from_nir(path, **options)
+    return read.network, read.notes
+
+
+def put_on_chip(
+    network: Network,
+    chip: Chip,
+    device: Device,
+    *,
+    placer: str | None = None,
+    router: str | None = None,
+) -> tuple[Program, tuple[str, str]]:
+    """Place, route and compile; return the program and the names of the placer and router."""
+    large = network.neurons > LARGE
+    places = (
+        _known("placer", placer or ("in order" if large else "greedy"), PLACERS),
+        _known("router", router or ("comb" if large else "greedy"), ROUTERS),
+    )
+    placement = place(network, chip, placer=PLACERS[places[0]])
+    routing = route(network, chip, placement, router=ROUTERS[places[1]])
+    return compile_program(network, chip, placement, routing, device=device), places
+
+
+def _known(kind: str, name: str, known: Mapping[str, Any]) -> str:
+    plain = name.replace("-", " ").replace("_", " ")
+    if plain not in known:
+        raise MosaicError(
+            f"Unknown {kind} {name!r}.{suggest(plain, known)} There are: {', '.join(known)}."
+        )
+    return plain
+
+
+def make_technology(name: str) -> Technology:
+    """Return a preset by name, or read a technology file by path."""
+    return (
+        load_technology(name) if Path(name).suffix == ".toml" else technology_preset(name)
+    )
+
+
+def routing_of(program: Program) -> Routing:
+    """Return the routes that a program holds, for its map."""
+    return Routing(
+        program.link_offsets,
+        program.link_cell,
+        program.link_side,
+        program.link_line,
+        program.entry_line,
+    )
+
+
+# --- input -------------------------------------------------------------------------------
+
+
+def read_spikes(path: Path) -> NDArray[Any] | Events:
+    """Read the input of a network from an ``.npz`` file.
+
+    It holds either ``spikes``, (samples, steps, channels), with as many axes for the channels
+    as you like; or the events ``time`` and ``channel`` with the number of ``steps``, and where
+    they matter ``sample``, ``value`` (currents) and the number of ``samples``. Other arrays, such
+    as labels, are left alone.
+
+    Raises
+    ------
+    MosaicError
+        If the file is missing or damaged, or does not hold either.
+    """
+    arrays = _arrays(path)
+    for name in arrays.keys() - {*INPUT_NAMES}:
+        if meant := suggest(name, INPUT_NAMES):
+            raise MosaicError(f"{path.name} holds {name!r}.{meant}")
+    events = [name for name in INPUT_NAMES[1:] if name in arrays]
+    if "spikes" in arrays and not {"time", "channel"} & {*events}:
+        dense = arrays["spikes"]
+        if dense.ndim < 3:
+            raise MosaicError(
+                f"{path.name}: spikes has shape {dense.shape}; it needs (samples, steps, "
+                "channels). One sample is spikes[None]."
+            )
+        return dense.reshape(*dense.shape[:2], -1) if dense.size else dense
+    missing = [name for name in ("time", "channel", "steps") if name not in arrays]
+    if missing or "spikes" in arrays:
+        raise MosaicError(
+            f"{path.name} holds {', '.join(arrays) or 'nothing'}; it needs spikes (samples, "
+            "steps, channels), or else time, channel and steps (and sample, value, samples)."
+        )
+    single = {name: _whole(path, name, arrays) for name in ("steps", "samples")}
+    columns = {name: arrays[name] for name in events if name not in single}
+    try:
+        return Events(**columns, steps=single["steps"] or 0, samples=single["samples"])
+    except MosaicError as error:
+        raise MosaicError(f"{path.name}: {error}") from None
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.is_file():
+        raise MosaicError(f"There is no input file {str(path)!r}.")
+    if not zipfile.is_zipfile(path):
+        raise MosaicError(
+            f"{str(path)!r} is no .npz file, or is cut short; write it with "
+            "np.savez(path, spikes=...)."
+        )
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # numpy, zipfile and zlib each have their own for damage
+        raise MosaicError(f"{str(path)!r} is not readable: {error}") from None
+
+
+def _whole(path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> int | None:
+    if name not in arrays:
+        return None
+    value = arrays[name]
+    if value.size != 1 or value.dtype.kind not in "iu" or value.item() < 0:
+        raise MosaicError(
+            f"{path.name}: {name} holds {value.dtype} of shape {value.shape}; it needs one "
+            "whole number."
+        )
+    return int(value.item())
+
+
+# --- results -----------------------------------------------------------------------------
+
+
+def save(run: Simulation, folder: Path) -> list[Path]:
+    """Write ``program.npz``, ``recording.npz`` and ``report.json``, each whole or not at all.
+
+    The recording holds the spike counts of all sources, the first spikes of neurons, and all
+    spikes as events, with the names that `read_spikes` knows and ``neuron`` for ``channel``.
+
+    Raises
+    ------
+    MosaicError
+        If the folder cannot be written to.
+    """
+    recording = run.recording
+    assert recording.offsets is not None
+    assert recording.neuron is not None
+    rows = np.repeat(
+        np.arange(recording.samples * recording.steps), np.diff(recording.offsets)
+    )
+    sample, time = np.divmod(rows.astype(np.int32), max(recording.steps, 1))
+    arrays = io.BytesIO()
+    np.savez_compressed(
+        arrays, counts=recording.counts, latency=recording.latency, time=time,
+        neuron=recording.neuron, sample=sample, steps=np.int64(recording.steps),
+        samples=np.int64(recording.samples),
+    )  # fmt: skip
+    paths = [folder / name for name in ("program.npz", "recording.npz", "report.json")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_program(run.program, paths[0])
+        write_whole(paths[1], arrays.getvalue())
+        write_whole(paths[2], json.dumps(_facts(run), indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        raise MosaicError(
+            f"Cannot write to {str(folder)!r} ({error.strerror}); give a folder that can be "
+            "written to."
+        ) from None
+    return paths
+
+
+def _facts(run: Simulation) -> dict[str, Any]:
+    """Return everything about a run but its spikes, as plain values, ready for JSON."""
+    recording, program = run.recording, run.program
+    total = recording.total
+    placer, router = run.places or (None, None)
+    return {
+        "network": run.network.name,
+        "input": run.spikes.name,
+        "notes": list(run.notes),
+        "chip": asdict(program.geometry),
+        "levels": program.levels,
+        "exact": run.exact,
+        "placer": placer,
+        "router": router,
+        "neurons": program.neurons,
+        "synapses": int(program.target.size),
+        "samples": recording.samples,
+        "steps": recording.steps,
+        "spikes": {
+            "inputs": int(total[: program.inputs].sum()),
+            **{
+                name: int(total[program.first_neuron + members].sum())
+                for name, members in run.groups.items()
+            },
+        },
+        "bill": bill(run.report, run.writes),
+        "versions": {
+            name: version(name) for name in ("mosaic-growth", "numpy", "numba", "scipy")
+        },
+    }
+
+
+def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
+    """Summarise a report as plain values, ready for JSON.
+
+    Writes are programmed one after the other; `wear` is their mean share of the endurance of
+    the devices in use.
+    """
+    return {
+        "energy_per_inference": report.energy_per_inference,
+        "by_component": {k: v / report.samples for k, v in report.by_component().items()},
+        "hops_per_inference": report.hops / report.samples,
+        "devices": report.devices,
+        "writes": deployment_writes,
+        "write_energy": price_writes(deployment_writes, report.technology),
+        "write_time": deployment_writes * report.technology["write_time"].value,
+        "wear": deployment_writes
+        / max(sum(report.devices.values()), 1)
+        / report.technology["endurance"].value,
+        "critical_path": report.critical_path,
+        "technology": report.technology.name,
+        "rows": [
+            {
+                "event": r.event, "component": r.component, "count": r.count,
+                "unit_price": r.unit_price, "formula": r.formula, "status": r.status,
+            }
+            for r in report.rows
+        ],
+        "assumed": [name for name, _ in report.assumptions()],
+    }  # fmt: skip
