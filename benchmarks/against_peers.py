@@ -487,7 +487,7 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument(
-        "--quick", action="store_true", help="three networks, a third of the time"
+        "--quick", action="store_true", help="three networks, shorter runs"
     )
     parser.add_argument(
         "--only", metavar="PATTERN", default="*",
@@ -497,7 +497,7 @@ def arguments() -> argparse.Namespace:
         "--without", metavar="PATTERN", help="leave out peers whose names contain it"
     )
     options = parser.parse_args()
-    options.budget, options.repetitions = (0.03, 3) if options.quick else (0.1, 5)
+    options.budget, options.repetitions = (0.03, 3) if options.quick else (0.05, 5)
     return options
 
 

@@ -102,7 +102,9 @@ def simulate(
         """Run samples `begin` to `end`; return their spikes, neuron by neuron."""
         state = _state(wiring, neurons)
         seen = []
-        most = max(1, LISTED // max(neurons * (end - begin), 1)) if recording else steps
+        # Spikes of so many steps have room in the list.
+        most = LISTED // max(neurons * (end - begin), 1) if recording else steps
+        most = max(1, most)
         pieces = range(0, steps, most) if end - begin == 1 else [0]
         for first in pieces:
             last = min(steps, first + most) if end - begin == 1 else steps

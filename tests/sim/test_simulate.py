@@ -248,6 +248,8 @@ def test_no_samples_no_steps_and_no_neurons_are_fine():
     program = build(chain()).program
     assert simulate(program, np.zeros((0, 5, 1))).counts.shape == (0, 2)
     assert simulate(program, np.zeros((2, 0, 1)), raster=True).raster.shape == (2, 0, 1)
+    for samples in (1, 2):
+        assert simulate(program, np.zeros((samples, 0, 1))).counts.sum() == 0
     nobody = Network.from_synapses(inputs=1, neurons=0, source=[], target=[], weight=[])
     assert simulate(build(nobody).program, np.ones((2, 3, 1))).total.tolist() == [6]
 
