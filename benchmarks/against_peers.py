@@ -486,9 +486,7 @@ def show_peers(
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--quick", action="store_true", help="three networks, shorter runs"
-    )
+    parser.add_argument("--quick", action="store_true", help="three networks, shorter runs")
     parser.add_argument(
         "--only", metavar="PATTERN", default="*",
         help="networks whose names contain it, as 4k, f32 or 1k*r2; with commas, any of several",
