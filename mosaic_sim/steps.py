@@ -11,7 +11,7 @@ import numpy as np
 from mosaic_sim import _kernels
 from mosaic_sim.cost import unit_prices
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.events import EVENTS, KINDS, static_events
+from mosaic_sim.events import COMPARED, DRIVEN, EVENTS, KINDS, LCS, static_events
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -63,9 +63,10 @@ class Steps:
     def spikes(self) -> NDArray[np.int32]:
         """Spikes of the neurons of each tile, (r, tiles)."""
         program = self.program
-        nowhere = np.full(program.first_neuron, -1, np.int32)
-        place = np.concatenate([nowhere, program.tile])
-        return self._count((self.neurons,), place, program.geometry.tiles)
+        place = np.concatenate([np.full(program.first_neuron, -1, np.int32), program.tile])
+        counts = np.zeros((self.rows, program.geometry.tiles), np.int32)
+        _kernels.count_places(*self.neurons, place, counts)
+        return counts
 
     @property
     def hops(self) -> NDArray[np.int32]:
@@ -92,31 +93,21 @@ class Steps:
         static = np.zeros(chip.cells)
         for kind, number in static_events(program).items():
             static += number * self.prices[kind]
-        # Spikes that enter the chip at each cell, and those that go on from there: an input that
-        # nobody reads does not.
-        port = chip.port_cells[program.port]
-        leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
-        entering = self._count(self.externals, port, chip.cells)
-        going_on = self._count(
-            self.externals, np.where(leads_on, port, -1).astype(np.int32), chip.cells
-        )
+        price = self.prices
+        row_price = 4.0 * chip.lines * (price[COMPARED] + price[LCS])
         hops = np.zeros((self.rows, chip.cells), np.int32)
         energy = np.empty((self.rows, chip.cells))
         _kernels.cell_energy(
-            self.loads.reshape(self.rows, -1), self.spikes, entering, going_on, read, static,
-            chip.neighbours, chip.is_router, chip.lines, tile_of, self.prices, KINDS, hops,
-            energy,
+            self.loads.reshape(self.rows, -1), self.spikes, read, static, chip.neighbours,
+            chip.is_router, row_price, tile_of, price, KINDS, hops, energy,
         )  # fmt: skip
+        port = chip.port_cells[program.port]
+        leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
+        for spikes in self.externals:
+            _kernels.enter_energy(
+                *spikes, port, leads_on, row_price, price[DRIVEN], hops, energy
+            )
         return hops, energy
-
-    def _count(
-        self, spikes: tuple[Spikes, ...], place: NDArray[np.int32], places: int
-    ) -> NDArray[np.int32]:
-        """Count spikes by row and place of their source, (rows, places); -1 is no place."""
-        counts = np.zeros((self.rows, places), np.int32)
-        for part in spikes:
-            _kernels.count_places(*part, place, counts)
-        return counts
 
 
 def price_steps(program: Program, recording: Recording, technology: Technology) -> Steps:

@@ -204,39 +204,62 @@ def link_loads(row_offsets, source, times, link_offsets, link_cell, link_side, l
 
 @njit(**KERNEL)
 def cell_energy(
-    loads, spikes, entering, crossing, read, static, neighbour, is_router, router_lines,
-    tile_of, price, kinds, hops, energy,
+    loads, spikes, read, static, neighbour, is_router, row_price, tile_of, price, kinds, hops,
+    energy,
 ):  # fmt: skip
     """Hops over and energy of each cell in each row, from what its links carried; (rows, ...).
 
-    `static` is what a cell spends in any step, `tile_of` the tile in each cell or -1, `kinds`
-    as in `tally`.
+    `static` is what a cell spends in any step, `row_price` what it costs to read a row of a
+    routing tile, `tile_of` the tile in each cell or -1, `kinds` as in `tally`.
     """
-    spike, driven, compared, hcs, lcs = kinds[0], kinds[1], kinds[2], kinds[3], kinds[4]
-    per_column = price[compared] + price[lcs]
+    spike, driven, hcs, lcs = (
+        price[kinds[0]],
+        price[kinds[1]],
+        price[kinds[3]],
+        price[kinds[4]],
+    )
     for r in range(loads.shape[0]):
+        load = loads[r]
         for cell in range(is_router.size):
-            out = entering[r, cell]
-            for side in range(4):
-                out += loads[r, 4 * cell + side]
-            spent = static[cell] + out * price[driven]
+            out = (
+                load[4 * cell]
+                + load[4 * cell + 1]
+                + load[4 * cell + 2]
+                + load[4 * cell + 3]
+            )
+            spent = static[cell] + out * driven
             if is_router[cell]:
-                rows = crossing[r, cell]
-                through = rows
-                asserted = out - entering[r, cell]
+                through = 0
+                wired = 0
                 for side in range(4):
                     beside = neighbour[cell, side]
                     if beside >= 0:
-                        into = loads[r, 4 * beside + (side + 2) % 4]
+                        into = load[4 * beside + (side + 2) % 4]
                         through += into
                         # An output of a tile is wired: its row is read, taken or not.
-                        rows += spikes[r, tile_of[beside]] if tile_of[beside] >= 0 else into
+                        if tile_of[beside] >= 0:
+                            wired += spikes[r, tile_of[beside]] - into
                 hops[r, cell] = through
-                spent += rows * (4 * router_lines[cell] * per_column)
-                spent += asserted * (price[hcs] - price[lcs])
+                spent += (through + wired) * row_price[cell] + out * (hcs - lcs)
             else:
-                spent += spikes[r, tile_of[cell]] * price[spike] + read[r, tile_of[cell]]
+                spent += spikes[r, tile_of[cell]] * spike + read[r, tile_of[cell]]
             energy[r, cell] = spent
+
+
+@njit(**KERNEL)
+def enter_energy(
+    row_offsets, source, times, port_cell, leads_on, row_price, driven, hops, energy
+):
+    """Add what spikes from outside drive where they enter; an unread one goes no further."""
+    for r in range(row_offsets.size - 1):
+        for e in range(row_offsets[r], row_offsets[r + 1]):
+            i = source[e]
+            n = np.int32(times[e] if times.size else 1)
+            cell = port_cell[i]
+            energy[r, cell] += n * driven
+            if leads_on[i]:
+                hops[r, cell] += n
+                energy[r, cell] += n * row_price[cell]
 
 
 @njit(**KERNEL)
