@@ -30,6 +30,9 @@ __all__ = ["simulate"]
 LISTED = 1 << 24
 """Entries of the list of spikes that one call of the kernel may need."""
 
+PIECE = 1 << 28
+"""Steps of one call of the kernel, times neurons and a share of the synapses: about 0.2 s."""
+
 
 def simulate(
     program: Program,
@@ -102,8 +105,11 @@ def simulate(
         """Run samples `begin` to `end`; return their spikes, neuron by neuron."""
         state = _state(wiring, neurons)
         seen = []
-        # Spikes of so many steps have room in the list.
-        most = LISTED // max(neurons * (end - begin), 1) if recording else steps
+        # A long sample is run in pieces, to show progress and to heed Ctrl-C; and so that the
+        # spikes of a piece have room in the list.
+        most = PIECE // (neurons + program.target.size // 16 + 1)
+        if recording:
+            most = min(most, LISTED // max(neurons * (end - begin), 1))
         most = max(1, most)
         pieces = range(0, steps, most) if end - begin == 1 else [0]
         for first in pieces:

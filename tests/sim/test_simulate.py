@@ -358,6 +358,10 @@ def test_a_long_sample_is_run_in_pieces_without_a_seam(monkeypatch):
     assert np.array_equal(whole.raster, pieces.raster)
     assert np.array_equal(whole.voltages, pieces.voltages)
     assert np.array_equal(whole.counts, pieces.counts)
+    monkeypatch.setattr(sys.modules["mosaic_sim.simulate"], "PIECE", 3 * 60)
+    for sample in range(2):
+        alone = simulate(program, spikes[sample : sample + 1]).counts
+        assert np.array_equal(alone[0], whole.counts[sample])
 
 
 def test_dense_rows_and_lists_of_synapses_give_the_same_spikes():
