@@ -102,6 +102,8 @@ class _Reader:
             self.values[node] = self._module(node)
         elif node.op in ("call_function", "call_method"):
             self.values[node] = self._function(node)
+        elif node.op == "get_attr" and self._is_state(node.target):
+            self.values[node] = "state"
         elif node.op == "get_attr":
             raise MosaicError(
                 f"The model reads its attribute {node.target!r} directly; use a layer for it."
@@ -114,6 +116,14 @@ class _Reader:
                 "For a readout without spikes use one with reset_mechanism='none'."
             )
         return self.builder.network()
+
+    def _is_state(self, target: str) -> bool:
+        """Whether an attribute is the state of a layer of neurons, as reset_mem reads it."""
+        import snntorch
+
+        owner, _, name = str(target).rpartition(".")
+        states = ("mem", "syn", "spk", "syn_exc", "syn_inh")
+        return name in states and isinstance(self.layers.get(owner), snntorch.SpikingNeuron)
 
     def _signal(self, argument: Any, features: int | None = None) -> Signal:
         value = self.values.get(argument)
@@ -141,6 +151,11 @@ class _Reader:
         layer = self.layers[node.target]
         name = f"Layer {node.target} ({type(layer).__name__})"
         if isinstance(layer, snntorch.SpikingNeuron):
+            if id(layer) in self.used and len(node.args) > 1:
+                raise MosaicError(
+                    f"{name} is called again with its state: forward seems to loop over time. Give "
+                    "a module whose forward does one step, with init_hidden=True."
+                )
             if layer.init_hidden and id(layer) in self.used:
                 raise MosaicError(
                     f"{name} is used twice, but keeps one state. Use two layers."
@@ -169,6 +184,11 @@ class _Reader:
 
         what = node.target
         plain = getattr(what, "__name__", what)
+        if node.all_input_nodes and all(
+            isinstance(self.values.get(n), str) and self.values[n] == "state"
+            for n in node.all_input_nodes
+        ):
+            return "state"  # a state that is made anew, as init_leaky does
         if what in (operator.add, operator.iadd, torch.add) or plain in ("add", "add_"):
             if len(node.args) == 2 and all(arg in self.values for arg in node.args):
                 self.ends_in_neurons = False

@@ -404,8 +404,35 @@ class Calls(Loop):
         return self.cell(torch.relu(self.linear(x)))
 
 
+class Stepped(Loop):
+    """One step with the state passed, as in snnTorch's tutorials."""
+
+    def forward(self, x, mem):
+        return self.cell(self.linear(x), mem)
+
+
+class OverTime(Loop):
+    def forward(self, x):
+        mem = self.cell.reset_mem()
+        heard = []
+        for _ in range(3):
+            spikes, mem = self.cell(self.linear(x), mem)
+            heard.append(spikes)
+        return torch.stack(heard)
+
+
+def test_one_step_may_pass_its_state():
+    network = from_snntorch(Stepped())
+    assert (network.inputs, network.neurons) == (2, 2)
+
+
 @pytest.mark.parametrize(
-    ("model", "message"), [(Loop, "one time step"), (Calls, "calls 'relu'")]
+    ("model", "message"),
+    [
+        (Loop, "one time step"),
+        (Calls, "calls 'relu'"),
+        (OverTime, r"Layer cell \(Leaky\) is called again .* loop over time"),
+    ],
 )
 def test_a_module_that_is_no_graph_of_layers_is_refused(model, message):
     with pytest.raises(MosaicError, match=message):
