@@ -9,6 +9,7 @@ import numpy as np
 from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.place import tiles_reached
+from mosaic_sim.program import EVENTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,19 +33,6 @@ __all__ = [
     "static_events",
     "writes",
 ]
-
-EVENTS = (
-    "neuron spike",
-    "neuron step",
-    "line driven",
-    "router column compared",
-    "router HCS read",
-    "router LCS read",
-    "neuron tile step",
-    "routing tile step",
-    "hop",
-)
-"""Kinds of events; after these come ``device read, level l`` for each conductance level."""
 
 SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, TILE_STEP, ROUTER_STEP, HOP = range(len(EVENTS))
 
@@ -134,9 +122,9 @@ def spike_events(
     routing: Routing,
     level: NDArray[np.int16],
     levels: int,
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Work out what `Program` keeps: events of one spike of each source, and links by cell."""
-    events = np.zeros((network.sources, len(EVENTS) + levels), np.int32)
+    events = np.zeros((network.sources, len(EVENTS) + levels), np.int64)
     links = np.zeros(chip.cells, np.int64)
     _kernels.spike_events(
         network.first_neuron, network.offsets, level, *tiles_reached(network, placement, chip),

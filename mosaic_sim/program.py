@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-__all__ = ["Program", "load_program", "save_program", "validate"]
+__all__ = ["EVENTS", "Program", "load_program", "save_program", "validate"]
 
 FORMAT = 2
 """Version of the file format of `save_program`."""
@@ -34,6 +34,20 @@ FORMAT = 2
 def _chip(*fields: int) -> Chip:
     """One object for each geometry: a chip remembers its tables."""
     return Chip(*fields)
+
+
+EVENTS = (
+    "neuron spike",
+    "neuron step",
+    "line driven",
+    "router column compared",
+    "router HCS read",
+    "router LCS read",
+    "neuron tile step",
+    "routing tile step",
+    "hop",
+)
+"""Kinds of events; after these come ``device read, level l`` for each conductance level."""
 
 
 class Program(NamedTuple):
@@ -60,7 +74,7 @@ class Program(NamedTuple):
         Where external sources enter.
     link_offsets, link_cell, link_side, link_line
         The routes, as in `mosaic_sim.route.Routing`.
-    events : int32 array, (sources * kinds,)
+    events : int64 array, (sources * kinds,)
         Events of one spike of each source, over the whole chip: kinds as in
         `mosaic_sim.events.event_names`.
     links : int64 array, (cells,)
@@ -94,7 +108,7 @@ class Program(NamedTuple):
     link_cell: NDArray[np.int32]
     link_side: NDArray[np.int8]
     link_line: NDArray[np.int32]
-    events: NDArray[np.int32]
+    events: NDArray[np.int64]
     links: NDArray[np.int64]
     path: NDArray[np.int64]
 
@@ -221,7 +235,7 @@ def validate(program: Program) -> None:
         ("entry_line", 0, chip.r1_lines),
         ("link_cell", 0, chip.cells),
         ("link_side", 0, 4),
-        ("events", 0, 1 << 31),
+        ("events", 0, 1 << 62),
         ("links", 0, 1 << 62),
         ("path", 0, 1 << 62),
     ):
@@ -231,7 +245,7 @@ def validate(program: Program) -> None:
             f"{name} leaves {least} to {end - 1}",
         )
     require(
-        program.events.size == sources * (9 + program.levels),
+        program.events.size == sources * (len(EVENTS) + program.levels),
         "events has not one entry for each source and kind",
     )
     require(

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Drive", "Events", "as_drive"]
 
+MOST_PULSES = 1 << 24
+"""Whole numbers up to this are exact in single precision."""
+
 
 @dataclass(frozen=True, eq=False)
 class Events:
@@ -185,8 +188,14 @@ def _valued(
         raise MosaicError(f"A current is {bad}; it must be finite in single precision.")
     plain = bool((current == 1).all())
     whole = value.dtype.kind in "iu" and not plain
+    pulses = np.abs(value.astype(np.int64)) if whole else np.empty(0, np.int64)
+    if (pulses > MOST_PULSES).any():
+        raise MosaicError(
+            f"{pulses.max()} spikes of one input in one step; at most {MOST_PULSES} are exact in "
+            "single precision. Give a real number for a current."
+        )
     return Drive(
         samples, steps, offsets.astype(np.int64), channel,
         current[:0] if plain else current,
-        np.abs(value).astype(np.int64) if whole else np.empty(0, np.int64),
+        pulses,
     )  # fmt: skip

@@ -19,7 +19,7 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
-from mosaic_sim.events import count_events, count_totals, event_names
+from mosaic_sim.events import count_events, count_totals, event_names, spike_events
 from mosaic_sim.technology import QUANTITIES, Quantity
 
 # Round numbers, so that every price is exact and can be worked out on paper.
@@ -334,6 +334,16 @@ def test_stored_totals_without_samples_or_steps_are_refused(wrong):
     program = build(chain()).program
     with pytest.raises(MosaicError, match="need samples and steps"):
         price(program, np.zeros(2, np.int64), technology(), **wrong)
+
+
+def test_events_of_wide_routers_are_more_than_32_bits_hold():
+    built = build(chain(neurons=2), Chip(1, 2, 1, 1, 4, 4), placed([0, 1], [0, 0], [0]))
+    wide = Chip(1, 2, 1, 1, 1 << 30, 1 << 30)
+    events, _ = spike_events(
+        built.network, wide, built.placement, built.routing, built.program.level, 16
+    )
+    assert events.min() >= 0
+    assert events.max() >= 4 << 30
 
 
 @given(builds(), st.data())

@@ -85,6 +85,17 @@ def test_a_whole_number_is_as_many_spikes():
     assert run.counts[0, 0] == 4
 
 
+def test_the_lowest_number_of_a_type_is_so_many_spikes():
+    spikes = np.array([[[-128]]], np.int8)  # whose absolute value is no int8
+    run = simulate(build(chain()).program, spikes)
+    assert run.counts[0, 0] == 128
+
+
+def test_more_spikes_than_single_precision_counts_are_refused():
+    with pytest.raises(MosaicError, match="16777217 spikes of one input in one step"):
+        simulate(build(chain()).program, [[[2**24 + 1]]])
+
+
 @pytest.mark.parametrize("channels", [1, 7, 8, 9, 64, 100])
 def test_dense_input_of_any_width_is_read_whole(channels):
     network = Network.from_synapses(
