@@ -22,7 +22,7 @@ from mosaic_sim._kernels.routes import (
     routing_fault,
     shared_line,
 )
-from mosaic_sim._kernels.steps import LANES, count_drive, pack, run, wire
+from mosaic_sim._kernels.steps import run
 from mosaic_sim._kernels.synapses import (
     depths,
     quantise,
@@ -30,6 +30,7 @@ from mosaic_sim._kernels.synapses import (
     synapse_fault,
     tiles_reached,
 )
+from mosaic_sim._kernels.wiring import LANES, count_drive, pack, wire
 
 __all__ = [
     "LANES",
