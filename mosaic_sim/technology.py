@@ -28,30 +28,71 @@ STATUSES = ("measured", "derived", "assumed")
 """How sure a quantity is, surest first."""
 
 QUANTITIES = {
+    # how it is operated
     "step_time": "s",
     "read_voltage": "V",
     "read_pulse": "s",
+    # what its devices hold
     "synapse_lowest": "S",
     "synapse_highest": "S",
     "router_lcs": "S",
     "router_hcs": "S",
+    "router_threshold": "S",
+    # what happens beside them
     "neuron_spike_energy": "J",
     "neuron_step_energy": "J",
+    "sense_energy": "J",
     "comparator_energy": "J",
     "line_energy": "J",
+    "input_energy": "J",
     "neuron_tile_leakage": "W",
     "routing_tile_leakage": "W",
+    # how long it takes
     "hop_latency": "s",
+    "settling_time": "s",
+    # how it is written
     "write_energy": "J",
     "write_time": "s",
+    "write_tolerance": "S",
     "endurance": "",
+    # how far it is from ideal
+    "programming_noise": "",
+    "programming_floor": "S",
+    "device_variation": "",
+    "read_noise": "",
+    "drift_exponent": "",
+    "drift_start": "s",
+    "relaxation": "",
+    "stuck_hcs": "",
+    "stuck_lcs": "",
+    "router_hcs_spread": "",
+    "router_lcs_spread": "",
+    "time_constant_spread": "",
+    "time_constant_slope": "Hz",
+    "wire_resistance": "Ohm",
+    "transistor_resistance": "Ohm",
+    "transistor_leakage": "A",
+    # how large it is
+    "cell_area": "m2",
+    "neuron_area": "m2",
+    "comparator_area": "m2",
+    "driver_area": "m2",
 }
 """Every quantity that a technology file must give, and its SI unit."""
 
-_MAY_BE_ZERO = {
-    "neuron_spike_energy", "neuron_step_energy", "comparator_energy", "line_energy",
-    "neuron_tile_leakage", "routing_tile_leakage",
+_ABOVE_ZERO = {
+    "step_time", "read_voltage", "read_pulse", "synapse_lowest", "synapse_highest",
+    "router_lcs", "router_hcs", "router_threshold", "hop_latency", "write_energy",
+    "write_time", "write_tolerance", "endurance", "drift_start", "cell_area",
 }  # fmt: skip
+
+_ORDERED = (
+    ("synapse_lowest", "synapse_highest"),
+    ("router_lcs", "router_threshold"),
+    ("router_threshold", "router_hcs"),
+)
+
+_PROBABILITIES = ("stuck_hcs", "stuck_lcs")
 
 _FOLDER = Path(__file__).parent / "technologies"
 
@@ -160,12 +201,17 @@ def load_technology(path: Path | str) -> Technology:
         name: _quantity(f"{path.name}: {name}", name, tables[name], base)
         for name, base in QUANTITIES.items()
     }
-    for low, high in (("synapse_lowest", "synapse_highest"), ("router_lcs", "router_hcs")):
+    for low, high in _ORDERED:
         if not quantities[low].value < quantities[high].value:
             raise ConfigError(
                 f"{path.name}: {low} is {quantities[low]}; it must be below {high}, "
                 f"{quantities[high]}."
             )
+    if sum(quantities[name].value for name in _PROBABILITIES) > 1:
+        raise ConfigError(
+            f"{path.name}: {' and '.join(_PROBABILITIES)} add up to more than 1; they are "
+            "shares of all devices."
+        )
     return Technology(path.stem, about, quantities, text)
 
 
@@ -186,8 +232,8 @@ def _quantity(where: str, name: str, table: object, base: str) -> Quantity:
         si = to_si(float(value), unit, base)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-    if not math.isfinite(si) or si < 0 or (si == 0 and name not in _MAY_BE_ZERO):
-        zero = " or 0" if name in _MAY_BE_ZERO else ""
+    if not math.isfinite(si) or si < 0 or (si == 0 and name in _ABOVE_ZERO):
+        zero = "" if name in _ABOVE_ZERO else " or 0"
         raise ConfigError(
             f"{where} is {value} {unit}; it must be finite and above 0{zero}."
         )

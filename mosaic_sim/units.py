@@ -20,6 +20,8 @@ _STEPS = {
 def to_si(value: float, unit: str, base: str) -> float:
     """Convert `value` in `unit` (a prefix and `base`) to the SI unit `base`.
 
+    The prefix of a square is squared with it: 1 um2 is 1e-12 m2.
+
     Raises
     ------
     ConfigError
@@ -37,7 +39,7 @@ def to_si(value: float, unit: str, base: str) -> float:
             f"({', '.join(p for p in _PREFIX if p)}); write for example 'u{base}'."
         )
     # Divide by whole powers of ten: 4 / 1e6 is the float nearest to 4e-6, 4 * 1e-6 is not.
-    power = _PREFIX[prefix]
+    power = _PREFIX[prefix] * (2 if base.endswith("2") else 1)
     return value / float(10**-power) if power < 0 else value * float(10**power)
 
 
