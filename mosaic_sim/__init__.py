@@ -14,8 +14,10 @@ from mosaic_sim.chipfile import load_chip
 from mosaic_sim.compile import compile_program
 from mosaic_sim.cost import CostReport, price
 from mosaic_sim.device import Device
+from mosaic_sim.die import EFFECTS, Die, sample_die
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, RoutingError
-from mosaic_sim.events import count_events, device_count, writes
+from mosaic_sim.events import count_events
+from mosaic_sim.image import device_count, writes
 from mosaic_sim.network import Network, join
 from mosaic_sim.place import Placement, place
 from mosaic_sim.program import Program, load_program, save_program
@@ -28,11 +30,13 @@ from mosaic_sim.technology import Technology, load_technology, technology_preset
 
 __all__ = [
     "CHIPS",
+    "EFFECTS",
     "CapacityError",
     "Chip",
     "ConfigError",
     "CostReport",
     "Device",
+    "Die",
     "Events",
     "MosaicError",
     "Network",
@@ -55,6 +59,7 @@ __all__ = [
     "price",
     "price_steps",
     "route",
+    "sample_die",
     "save_program",
     "simulate",
     "technology_preset",

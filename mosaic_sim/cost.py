@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.events import count_events, count_totals, device_count, event_names
+from mosaic_sim.events import count_events, count_totals, event_names
+from mosaic_sim.image import device_count
 from mosaic_sim.technology import STATUSES
 
 if TYPE_CHECKING:

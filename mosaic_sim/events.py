@@ -1,4 +1,4 @@
-"""What spikes cause on a chip: events by tile, exactly; and what its devices hold."""
+"""What spikes cause on a chip: events by tile, exactly."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ __all__ = [
     "EVENTS",
     "count_events",
     "count_totals",
-    "device_count",
-    "devices",
     "event_names",
-    "largest_crossbar",
     "powered",
+    "recounted",
     "spike_events",
     "static_events",
-    "writes",
 ]
 
 SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, TILE_STEP, ROUTER_STEP, HOP = range(len(EVENTS))
@@ -134,6 +131,21 @@ def spike_events(
     return events.ravel(), links
 
 
+def recounted(program: Program) -> Program:
+    """Work out `Program.events` and `Program.links` again, after synapses or links changed."""
+    chip = program.geometry
+    events = np.zeros((program.sources, len(EVENTS) + program.levels), np.int64)
+    links = np.zeros(chip.cells, np.int64)
+    _kernels.spike_events(
+        program.first_neuron, program.offsets, program.level,
+        *_kernels.tiles_reached(program.offsets, program.target, program.tile, chip.tiles),
+        program.tile, program.link_offsets, program.link_cell, program.link_side,
+        chip.is_router, chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, KINDS, events,
+        links,
+    )  # fmt: skip
+    return program._replace(events=events.ravel(), links=links)
+
+
 def _check_spikes(program: Program, spikes: NDArray[np.int64]) -> None:
     if np.shape(spikes) != (program.sources,):
         raise MosaicError(
@@ -150,71 +162,3 @@ def _wiring(program: Program, chip: Chip) -> tuple[Any, ...]:
         chip.port_cells[program.port], chip.tile_cells, chip.neighbours, chip.is_router,
         chip.lines, 2 * chip.neurons_per_tile, KINDS,
     )  # fmt: skip
-
-
-def devices(program: Program) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """List the devices that hold a synapse or a connection, two a synapse, one a connection.
-
-    Returns
-    -------
-    number : int64 array, (d,), rising
-        ``(cell * rows + row) * columns + column`` with the largest crossbar of the chip. Rows
-        and the columns of a routing tile are ``side * lines + line`` with the most lines that
-        a side has on this chip; after them come the feedback rows of a neuron tile, by slot,
-        and the two columns of a neuron are ``2 * slot`` (positive) and ``2 * slot + 1``.
-    level : uint8 array, (d,)
-        Level of each; 1 is HCS in a routing tile.
-    """
-    chip = program.geometry
-    widest = max(chip.tile_lines, chip.r0_lines, chip.r1_lines)
-    side = np.array([chip.port_cell(p)[1] for p in range(len(chip.port_sites))], np.int64)
-    number, level = _kernels.device_image(
-        program.first_neuron, program.offsets, program.target, program.level, program.tile,
-        program.slot, program.link_offsets, program.link_cell, program.link_side,
-        program.link_line, chip.port_cells[program.port],
-        side[program.port] * widest + program.entry_line, chip.tile_cells, chip.neighbours,
-        chip.is_router, widest, *largest_crossbar(chip),
-    )  # fmt: skip
-    order = np.argsort(number)
-    return number[order], level[order]
-
-
-def device_count(program: Program) -> dict[str, int]:
-    """Devices that hold something, by kind of tile: pairs of synapses, and connections."""
-    chip = program.geometry
-    return {
-        "NT": 2 * program.target.size,
-        "R0": int(program.links[chip.kinds == "R0"].sum()),
-        "R1": int(program.links[chip.kinds == "R1"].sum()),
-    }
-
-
-def writes(old: Program | None, new: Program) -> int:
-    """Count the devices whose level differs between two images of the same chip.
-
-    Devices in no image, and all devices of a blank chip (`old` None), are at level 0.
-
-    Raises
-    ------
-    MosaicError
-        If the programs are for different chips or have different levels.
-    """
-    after, goal = devices(new)
-    if old is None:
-        return int(np.count_nonzero(goal))
-    if not np.array_equal(old.chip, new.chip) or old.levels != new.levels:
-        raise MosaicError(
-            "writes needs two programs for the same chip and number of levels."
-        )
-    before, held = devices(old)
-    both = np.union1d(before, after)
-    change = np.zeros((2, both.size), np.uint8)
-    change[0, np.searchsorted(both, before)] = held
-    change[1, np.searchsorted(both, after)] = goal
-    return int(np.count_nonzero(change[0] != change[1]))
-
-
-def largest_crossbar(chip: Chip) -> tuple[int, int]:
-    """(rows, columns) that no crossbar exceeds: numbers of devices are unique over the chip."""
-    rows = 4 * max(chip.tile_lines, chip.r0_lines, chip.r1_lines) + chip.neurons_per_tile
-    return rows, max(rows, 2 * chip.neurons_per_tile)

@@ -40,6 +40,9 @@ class Recording:
         Every spike of every neuron, if a raster was asked for.
     chosen : int64 array, or None
         Neurons that the raster shows; None: all.
+    rows : int64 array, or None
+        How often each row of the chip was driven (numbers as in `mosaic_sim.image.Layout`), if
+        spikes that coincide were simulated: only then it does not follow from the counts.
     """
 
     counts: NDArray[np.int64]
@@ -51,6 +54,7 @@ class Recording:
     offsets: NDArray[np.int64] | None = None
     neuron: NDArray[np.int32] | None = None
     chosen: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from mosaic_sim import _kernels
+from mosaic_sim.die import Die
 from mosaic_sim.errors import MosaicError
+from mosaic_sim.noisy import NoisyEngine
 from mosaic_sim.recording import Recording
 from mosaic_sim.spikes import as_drive
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from mosaic_sim.program import Program
-    from mosaic_sim.spikes import Events
+    from mosaic_sim.spikes import Drive, Events
 
 __all__ = ["simulate"]
 
@@ -35,7 +37,7 @@ PIECE = 1 << 28
 
 
 def simulate(
-    program: Program,
+    program: Program | Die,
     spikes: ArrayLike | Events,
     *,
     raster: bool | Sequence[int] = False,
@@ -50,8 +52,8 @@ def simulate(
 
     Parameters
     ----------
-    program : Program
-        From `compile_program`.
+    program : Program or Die
+        From `compile_program`; or one sample of the hardware, from `sample_die`.
     spikes : array, (samples, steps, inputs), or Events
         Booleans are spikes; whole numbers so many spikes in one step; real numbers currents:
         the weights of the channel times the number. The bias line, if there is one, is driven
@@ -76,12 +78,15 @@ def simulate(
     ------
     MosaicError
         If `spikes` has not one column for each input, holds anything but finite numbers, or a
-        neuron to record does not exist.
+        neuron to record does not exist; or if spikes are to coincide on a die and `spikes` holds
+        anything but counts of spikes.
 
     See Also
     --------
     mosaic_sim.reference.simulate : The same, slow and plain; the tests hold the two equal.
     """
+    die = program if isinstance(program, Die) else None
+    program = program.program if isinstance(program, Die) else program
     drive = as_drive(spikes, program.inputs)
     samples, steps, neurons = drive.samples, drive.steps, program.neurons
     workers = (os.cpu_count() or 1) if threads is None else threads
@@ -90,7 +95,11 @@ def simulate(
     watched = _neurons("voltages", voltages, neurons)
     chosen = None if isinstance(raster, bool) else _neurons("raster", raster, neurons)
     recording = bool(raster) if isinstance(raster, bool) else True
-    wiring = _wire(program)
+    engine: _Engine | NoisyEngine
+    if die is not None and die.noisy:
+        engine = NoisyEngine(die, drive, watched)
+    else:
+        engine = _Engine(die.runnable if die else program, drive, watched)
 
     counts = np.zeros((samples, program.sources), np.int64)
     counts[:, : program.inputs] = drive.counts(program.inputs)
@@ -99,15 +108,14 @@ def simulate(
     latency = np.full((samples, neurons), -1, np.int32)
     traces = np.empty((samples, steps, watched.size), np.float32)
     per_step = np.zeros((samples, steps) if recording else (0, 0), np.int32)
-    rank = np.argsort(wiring.order)
 
     def part(begin: int, end: int, done: Callable[[int], None]) -> list[NDArray[np.int32]]:
         """Run samples `begin` to `end`; return their spikes, neuron by neuron."""
-        state = _state(wiring, neurons)
+        state = engine.state()
         seen = []
         # A long sample is run in pieces, to show progress and to heed Ctrl-C; and so that the
         # spikes of a piece have room in the list.
-        most = PIECE // (neurons + program.target.size // 16 + 1)
+        most = engine.piece
         if recording:
             most = min(most, LISTED // max(neurons * (end - begin), 1))
         most = max(1, most)
@@ -116,30 +124,67 @@ def simulate(
             last = min(steps, first + most) if end - begin == 1 else steps
             room = (end - begin) * (last - first) * neurons if recording else 0
             listed = np.empty(room, np.int32)
-            found = _kernels.run(
-                program.first_neuron, program.bias, begin, end, first, last, steps,
-                drive.offsets, drive.channel, drive.value,
-                *wiring.tables, *state, counts, latency, rank[watched], traces, listed,
-                per_step,
-            )  # fmt: skip
+            found = engine.run(
+                begin, end, first, last, state, counts, latency, traces, listed, per_step
+            )
             seen.append(listed[:found].copy() if len(listed) else listed)
             done((end - begin) * (last - first))
         return seen
 
-    parts = _share(samples, steps, neurons, workers, recording)
+    listing = recording or isinstance(engine, NoisyEngine)
+    parts = _share(samples, steps, neurons, workers, listing)
     with _bar(samples * steps, progress) as done:
         if workers == 1 or len(parts) <= 1:
             seen = [part(a, b, done) for a, b in parts]
         else:
             with ThreadPoolExecutor(min(workers, len(parts))) as pool:
                 seen = list(pool.map(lambda ab: part(ab[0], ab[1], done), parts))
+    rows = engine.rows
     if not recording:
-        return Recording(counts, steps, latency, drive, watched, traces)
+        return Recording(counts, steps, latency, drive, watched, traces, rows=rows)
     source = np.concatenate([np.empty(0, np.int32), *(s for part in seen for s in part)])
     offsets = np.concatenate([[0], np.cumsum(per_step.ravel(), dtype=np.int64)])
     return Recording(
-        counts, steps, latency, drive, watched, traces, offsets, source, chosen
+        counts, steps, latency, drive, watched, traces, offsets, source, chosen, rows
     )
+
+
+class _Engine:
+    """The kernel that runs a program, and what it needs to know of it."""
+
+    rows = None
+
+    def __init__(self, program: Program, drive: Drive, watched: NDArray[np.int64]) -> None:
+        self.program, self.drive = program, drive
+        self.wiring = _wire(self.program)
+        self.watched = np.argsort(self.wiring.order)[watched]
+        self.piece = PIECE // (program.neurons + self.program.target.size // 16 + 1)
+
+    def state(self) -> tuple[NDArray[Any], ...]:
+        """Room for the state of one sample."""
+        return _state(self.wiring, self.program.neurons)
+
+    def run(
+        self,
+        begin: int,
+        end: int,
+        first: int,
+        last: int,
+        state: tuple[NDArray[Any], ...],
+        counts: NDArray[np.int64],
+        latency: NDArray[np.int32],
+        traces: NDArray[np.float32],
+        listed: NDArray[np.int32],
+        per_step: NDArray[np.int32],
+    ) -> int:
+        """Run steps `first` to `last` of samples `begin` to `end`; see `_kernels.run`."""
+        drive = self.drive
+        found: int = _kernels.run(
+            self.program.first_neuron, self.program.bias, begin, end, first, last, drive.steps,
+            drive.offsets, drive.channel, drive.value, *self.wiring.tables, *state, counts,
+            latency, self.watched, traces, listed, per_step,
+        )  # fmt: skip
+        return found
 
 
 class _Wiring(NamedTuple):

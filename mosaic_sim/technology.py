@@ -69,6 +69,7 @@ QUANTITIES = {
     "router_lcs_spread": "",
     "time_constant_spread": "",
     "time_constant_slope": "Hz",
+    "synapse_constant_spread": "",
     "wire_resistance": "Ohm",
     "transistor_resistance": "Ohm",
     "transistor_leakage": "A",

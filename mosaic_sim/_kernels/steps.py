@@ -344,3 +344,203 @@ def run(
             for k in range(watched.size):
                 traces[sample, t, k] = voltage[watched[k]]
     return found
+
+
+@njit(**KERNEL)
+def run_physical(
+    first, bias, begin_sample, end_sample, begin_step, end_step, steps,
+    drive_offsets, drive_channel, drive_value, drive_pulses, bounds, order,
+    offsets, target, weight, delay, noise_power,
+    leak, threshold, reset, current_leak, gain, prompt, refractory,
+    noise, window, windows, routed, depth, start_offsets, start_nodes, row_offsets, row_synapse,
+    rows, is_router, neighbour, capacity, lines, widest, table_start, table, strong_offsets,
+    strong, peak, leakage, reference,
+    voltage, current, inhibition, over, resting, arriving, power,
+    counts, latency, watched, traces, listed, per_step, asserted,
+):  # fmt: skip
+    """As `run`, with what changes from spike to spike: noise of reading, spikes that coincide.
+
+    If `noise_power` has entries it is the variance that a read of each synapse adds, and `noise`
+    holds a normal number for each neuron at each step of this call. If `routed`, the spikes of a
+    stage that fall into the same of `windows` (their numbers are in `window`, one for each
+    source and step of this call, if there are several) travel together: a line carries any
+    number of them as one, and a column of a routing tile is asserted once all that its active
+    rows conduct exceeds `reference`. `asserted` counts how often each row is driven. Neurons keep
+    their numbers.
+    """
+    neurons = leak.size
+    slots = arriving.shape[0]
+    noisy = noise_power.size > 0
+    nodes = peak.size if routed else 0
+    cells = is_router.size if routed else 0
+    stamp = np.zeros(nodes, np.int64)
+    following = np.empty(nodes, np.int64)  # active rows of a cell: a linked list
+    head = np.empty(cells, np.int64)
+    head_stamp = np.zeros(cells, np.int64)
+    hot_stamp = np.zeros(cells, np.int64)
+    bound = np.empty(cells, np.float64)
+    hot = np.empty(cells, np.int64)
+    queue = np.empty(nodes, np.int64)
+    widest_router = 0
+    for c in range(cells):
+        widest_router = max(widest_router, 4 * lines[c])
+    total = np.empty(widest_router, np.float32)
+    wave = 0
+    found = 0
+    senders = np.empty(max(neurons, offsets.size), np.int64)
+    reads = np.empty(senders.size, np.int64)
+    values = np.empty(senders.size, np.float32)
+    for sample in range(begin_sample, end_sample):
+        if begin_step == 0:
+            for j in range(neurons):
+                voltage[j] = 0
+                current[j] = 0
+                inhibition[j] = 0
+                over[j] = False
+                resting[j] = 0
+                for slot in range(slots):
+                    arriving[slot, j] = 0
+                    power[slot, j] = 0
+        count = counts[sample]
+        for t in range(begin_step, end_step):
+            here = t % slots
+            row_of = (sample - begin_sample) * (end_step - begin_step) + t - begin_step
+            for stage in range(-1, bounds.size - 1):
+                sending = 0
+                if stage < 0:
+                    for e in range(
+                        drive_offsets[sample * steps + t],
+                        drive_offsets[sample * steps + t + 1],
+                    ):
+                        senders[sending] = drive_channel[e]
+                        values[sending] = drive_value[e] if drive_value.size else 1
+                        reads[sending] = drive_pulses[e] if drive_pulses.size else 1
+                        sending += 1
+                    if bias:
+                        senders[sending] = first - 1
+                        values[sending] = 1
+                        reads[sending] = 1
+                        sending += 1
+                else:
+                    for e in range(bounds[stage], bounds[stage + 1]):
+                        j = order[e]
+                        x = arriving[here, j]
+                        arriving[here, j] = 0
+                        if noisy and power[here, j] > 0:
+                            x += np.sqrt(power[here, j]) * noise[row_of, j]
+                            power[here, j] = 0
+                        if advance(
+                            j, x, voltage, current, inhibition, over, resting, leak,
+                            threshold, reset, current_leak, gain, prompt, refractory,
+                        ):  # fmt: skip
+                            senders[sending] = first + j
+                            values[sending] = 1
+                            reads[sending] = 1
+                            sending += 1
+                            if count[first + j] == 0:
+                                latency[sample, j] = t
+                            count[first + j] += 1
+                            if per_step.size:
+                                listed[found] = j
+                                found += 1
+                                per_step[sample, t] += 1
+                if not routed:
+                    for e in range(sending):
+                        i, value = senders[e], values[e]
+                        for k in range(offsets[i], offsets[i + 1]):
+                            slot = (t + delay[k]) % slots
+                            arriving[slot, target[k]] += value * weight[k]
+                            if noisy:
+                                # A current is one read at its height, pulses are a read each.
+                                scale = (
+                                    value * value if drive_pulses.size == 0 else reads[e]
+                                )
+                                power[slot, target[k]] += scale * noise_power[k]
+                    continue
+                most = 0
+                for e in range(sending):
+                    most = max(most, reads[e])
+                for pulse in range(most):
+                    for part in range(windows):
+                        waiting = 0
+                        wave += 1
+                        for e in range(sending):
+                            i = senders[e]
+                            if reads[e] <= pulse:
+                                continue
+                            if windows > 1 and window[row_of, i] != part:
+                                continue
+                            for k in range(start_offsets[i], start_offsets[i + 1]):
+                                if stamp[start_nodes[k]] != wave:
+                                    stamp[start_nodes[k]] = wave
+                                    queue[waiting] = start_nodes[k]
+                                    waiting += 1
+                        at = 0
+                        hots = 0
+                        while at < waiting:
+                            node = queue[at]
+                            at += 1
+                            cell = node // rows
+                            asserted[node] += 1
+                            if not is_router[cell]:
+                                for e in range(row_offsets[node], row_offsets[node + 1]):
+                                    k = row_synapse[e]
+                                    j = target[k]
+                                    # What comes too late for this step counts in the next.
+                                    late = delay[k] == 0 and depth[j] <= stage
+                                    slot = (t + delay[k] + late) % slots
+                                    arriving[slot, j] += weight[k]
+                                    if noisy:
+                                        power[slot, j] += noise_power[k]
+                            else:
+                                if head_stamp[cell] != wave:
+                                    head_stamp[cell] = wave
+                                    head[cell] = -1
+                                    bound[cell] = (4 * lines[cell] - 1) * leakage
+                                following[node] = head[cell]
+                                head[cell] = node
+                                bound[cell] += peak[node]
+                                for e in range(
+                                    strong_offsets[node], strong_offsets[node + 1]
+                                ):
+                                    there = strong[e]
+                                    if stamp[there] != wave:
+                                        stamp[there] = wave
+                                        queue[waiting] = there
+                                        waiting += 1
+                                if bound[cell] > reference and hot_stamp[cell] != wave:
+                                    hot_stamp[cell] = wave
+                                    hot[hots] = cell
+                                    hots += 1
+                            while at == waiting and hots:
+                                # Several weak devices may do together what none does alone.
+                                hots -= 1
+                                cell = hot[hots]
+                                hot_stamp[cell] = 0
+                                width = 4 * lines[cell]
+                                for c in range(width):
+                                    total[c] = (width - 1) * leakage
+                                row = head[cell]
+                                while row >= 0:
+                                    inside = row % rows
+                                    base = table_start[cell] + width * (
+                                        inside // widest * lines[cell] + inside % widest
+                                    )
+                                    for c in range(width):
+                                        total[c] += table[base + c]
+                                    row = following[row]
+                                for side in range(4):
+                                    for line in range(capacity[cell, side]):
+                                        if total[side * lines[cell] + line] > reference:
+                                            there = (
+                                                neighbour[cell, side] * rows
+                                                + (side + 2) % 4 * widest
+                                                + line
+                                            )
+                                            if stamp[there] != wave:
+                                                stamp[there] = wave
+                                                queue[waiting] = there
+                                                waiting += 1
+            for k in range(watched.size):
+                traces[sample, t, k] = voltage[watched[k]]
+    return found

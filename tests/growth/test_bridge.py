@@ -35,7 +35,7 @@ from mosaic_sim import (
     simulate,
     technology_preset,
 )
-from mosaic_sim.events import devices
+from mosaic_sim.image import devices
 
 INPUTS, STEPS = 6, 7
 CHIP = Chip(2, 3, neurons_per_tile=10, tile_lines=16, r0_lines=16, r1_lines=16)

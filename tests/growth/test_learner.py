@@ -20,7 +20,7 @@ from growth.learner import check_experiment, make_stream, run_seed, whole
 from growth.runs import RunFolder, open_run
 from growth.strategies import STRATEGIES
 from mosaic_sim import MosaicError, simulate
-from mosaic_sim.events import devices
+from mosaic_sim.image import devices
 
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 MICRO = ("train.epochs=1", "stream.steps=4", "hidden=4", "stream.test_share=0.9")

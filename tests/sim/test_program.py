@@ -38,7 +38,8 @@ from mosaic_sim import (
     simulate,
     writes,
 )
-from mosaic_sim.events import EVENTS, devices, event_names
+from mosaic_sim.events import EVENTS, event_names
+from mosaic_sim.image import devices
 from mosaic_sim.program import validate
 
 QUANTISED = Device(levels=4)
