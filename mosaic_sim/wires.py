@@ -16,7 +16,59 @@ from mosaic_sim.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["false_spike_rows", "on_off_ratio"]
+__all__ = ["false_spike_rows", "on_off_ratio", "sense_current"]
+
+
+def sense_current(
+    size: ArrayLike,
+    resistance: ArrayLike,
+    *,
+    transistor: float,
+    wire: float,
+    leakage: float = 0.0,
+    voltage: float = 0.2,
+) -> NDArray[np.float64]:
+    """Current at the end of a column of which one device, at the worst place, is read.
+
+    ``I = V / (R + R_T + n r) + (n - 1) I_T``
+
+    Parameters
+    ----------
+    size : array
+        Rows of the crossbar, n.
+    resistance : array [Ohm]
+        R of the device.
+    transistor : float [Ohm]
+        R_T, in series with each device.
+    wire : float [Ohm]
+        r, of the wire along one cell.
+    leakage : float [A]
+        I_T of each of the other transistors of the column.
+    voltage : float [V]
+        V, at which devices are read.
+
+    Returns
+    -------
+    float64 array [A]
+
+    Raises
+    ------
+    ConfigError
+        If a number is not finite, negative, or 0 where that has no meaning.
+
+    Examples
+    --------
+    >>> round(float(sense_current(1024, 1e5, transistor=1700, wire=2.5, leakage=40e-12)), 9)
+    1.959e-06
+    """
+    n, r = np.asarray(size, np.float64), np.asarray(resistance, np.float64)
+    for name, values, least in (
+        ("size", n, 1.0), ("resistance", r, None), ("transistor", transistor, 0.0),
+        ("wire", wire, 0.0), ("leakage", leakage, 0.0), ("voltage", voltage, None),
+    ):  # fmt: skip
+        _check(name, values, least)
+    current: NDArray[np.float64] = voltage / (r + transistor + n * wire) + (n - 1) * leakage
+    return current
 
 
 def on_off_ratio(
@@ -29,11 +81,9 @@ def on_off_ratio(
     leakage: float = 0.0,
     voltage: float = 0.2,
 ) -> NDArray[np.float64]:
-    """Ratio of the currents of a device that is on and one that is off, at the worst place.
+    """Ratio of the currents of a device that is on and one that is off, k'.
 
-    ``k' = (V / (R_on + R_T + n r) + (n - 1) I_T) / (V / (k R_on + R_T + n r) + (n - 1) I_T)``
-
-    Without leakage this is ``(k - 1) / (1 + (R_T + n r) / R_on) + 1``.
+    Both as in `sense_current`. Without leakage it is ``(k - 1) / (1 + (R_T + n r) / R_on) + 1``.
 
     Parameters
     ----------
@@ -43,14 +93,8 @@ def on_off_ratio(
         R_on of a device.
     ratio : array
         k, resistance of a device that is off over R_on.
-    transistor : float [Ohm]
-        R_T, in series with each device.
-    wire : float [Ohm]
-        r, of the wire along one cell.
-    leakage : float [A]
-        I_T of each of the other transistors of the column.
-    voltage : float [V]
-        V, at which devices are read.
+    transistor, wire, leakage, voltage : float [Ohm, Ohm, A, V]
+        As in `sense_current`.
 
     Returns
     -------
@@ -60,7 +104,7 @@ def on_off_ratio(
     Raises
     ------
     ConfigError
-        If a number is not finite, negative, or 0 where that has no meaning.
+        As `sense_current`.
 
     Examples
     --------
@@ -68,26 +112,17 @@ def on_off_ratio(
     >>> round(float(k) / 10, 3)
     0.718
     """
-    n, on, k = np.broadcast_arrays(
-        *(np.asarray(x, np.float64) for x in (size, on_resistance, ratio))
+    on, k = np.asarray(on_resistance, np.float64), np.asarray(ratio, np.float64)
+    _check("on_resistance", on, None)
+    _check("ratio", k, 1.0)
+    lit, dark = (
+        sense_current(
+            size, r, transistor=transistor, wire=wire, leakage=leakage, voltage=voltage
+        )
+        for r in (on, k * on)
     )
-    for name, values, least in (
-        ("size", n, 1.0), ("on_resistance", on, None), ("ratio", k, 1.0),
-        ("transistor", np.float64(transistor), 0.0), ("wire", np.float64(wire), 0.0),
-        ("leakage", np.float64(leakage), 0.0), ("voltage", np.float64(voltage), None),
-    ):  # fmt: skip
-        fits = np.isfinite(values) & (values > 0 if least is None else values >= least)
-        if not fits.all():
-            wanted = "above 0" if least is None else f"at least {least:g}"
-            raise ConfigError(
-                f"{name} is {np.asarray(values)[~fits].flat[0]:g}; it must be finite and {wanted}."
-            )
-    series = transistor + n * wire
-    leak = (n - 1) * leakage
-    current: NDArray[np.float64] = (voltage / (on + series) + leak) / (
-        voltage / (k * on + series) + leak
-    )
-    return current
+    quotient: NDArray[np.float64] = lit / dark
+    return quotient
 
 
 def false_spike_rows(lcs: float, threshold: float) -> int:
@@ -109,7 +144,15 @@ def false_spike_rows(lcs: float, threshold: float) -> int:
     >>> [false_spike_rows(4e-6, threshold) for threshold in (25e-6, 60e-6)]
     [7, 16]
     """
-    for name, value in (("lcs", lcs), ("threshold", threshold)):
-        if not (np.isfinite(value) and value > 0):
-            raise ConfigError(f"{name} is {value!r}; it needs siemens above 0.")
+    _check("lcs", lcs, None)
+    _check("threshold", threshold, None)
     return int(np.floor(threshold / lcs * (1 + 1e-12))) + 1
+
+
+def _check(name: str, values: ArrayLike, least: float | None) -> None:
+    """Refuse what is not finite or below `least`; None: not above 0."""
+    array = np.atleast_1d(np.asarray(values, np.float64))
+    fits = np.isfinite(array) & (array > 0 if least is None else array >= least)
+    if not fits.all():
+        wanted = "above 0" if least is None else f"at least {least:g}"
+        raise ConfigError(f"{name} is {array[~fits][0]:g}; it must be finite and {wanted}.")
