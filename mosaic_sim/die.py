@@ -357,7 +357,7 @@ def _mismatched(
     for stream, name in enumerate(("leak", "current_leak")):
         leak = getattr(program, name).astype(np.float64)
         fades = (leak > 0) & (leak < 1)
-        tau = np.full(leak.size, np.inf)
+        tau = np.zeros(leak.size)
         tau[fades] = -step / np.log(leak[fades])
         if name == "leak":
             spread = (
@@ -384,7 +384,7 @@ def _misrouted(die: Die) -> Die:
     offsets, cell, side, line, lost, false = _kernels.reach(
         die.seed, begin, start, node, wired, joined, chip.neighbours, chip.capacity,
         chip.is_router, chip.lines, where.widest, where.rows, where.columns,
-        np.array(die.physics),
+        np.array(die.physics), _ordinary(die.physics, 4 * where.widest),
     )  # fmt: skip
     if not lost.any() and not false.any():
         return die
@@ -404,5 +404,19 @@ def _misrouted(die: Die) -> Die:
         offsets=synapses, target=nominal.target[origin], level=nominal.level[origin],
         weight=die.program.weight[origin], delay=delay.astype(nominal.delay.dtype),
     )  # fmt: skip
-    power = die.noise_power[origin] if die.noise_power.size else die.noise_power
-    return replace(die, program=recounted(moved), lost=lost, false=false, noise_power=power)
+    return replace(die, program=recounted(moved), origin=origin, lost=lost, false=false)
+
+
+def _ordinary(physics: Physics, rows: int) -> float:
+    """Share of the devices that connect nothing and, by their spread, surely conduct too little.
+
+    No normal number from 53 random bits is beyond 8.3.
+    """
+    most = physics.decay * (1 + 8.3 * physics.relaxation)
+    wanted = physics.threshold - (rows - 1) * physics.leakage
+    if wanted <= 0:
+        return 0.0
+    room = math.log(wanted / (physics.lcs * most)) - 1e-9
+    if physics.lcs_spread == 0:
+        return 1.0 if room > 0 else 0.0
+    return 0.5 * math.erfc(-room / physics.lcs_spread / math.sqrt(2)) * (1 - 1e-9)

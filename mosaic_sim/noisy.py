@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaic_sim import _kernels
+from mosaic_sim.depths import ByDepth
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.image import layout
 
@@ -44,22 +45,14 @@ class NoisyEngine:
     """
 
     def __init__(self, die: Die, drive: Drive, watched: NDArray[np.int64]) -> None:
-        self.die, self.drive, self.watched = die, drive, watched
+        self.die, self.drive = die, drive
         self.routed = "coincidence" in die.effects
         self.program = die.written if self.routed else die.program
         self.power = die.noise_power
         if self.power.size and not self.routed:
             self.power = self.power[die.origin]
-        depth = self.program.depth
-        self.order = np.argsort(depth, kind="stable")
-        self.bounds = np.searchsorted(
-            depth[self.order], np.arange(int(depth.max(initial=0)) + 2)
-        )
-        self.piece = max(1, PIECE // max(self.program.sources, 1))
-        self.rows: NDArray[np.int64] | None = None
-        self._lock = threading.Lock()
-        chip = self.program.geometry
         self._tables: tuple[Any, ...] = _NO_TABLES
+        self.rows: NDArray[np.int64] | None = None
         if self.routed:
             if drive.value.size and (not drive.pulses.size or (drive.value < 0).any()):
                 raise MosaicError(
@@ -67,7 +60,30 @@ class NoisyEngine:
                     "give booleans or whole numbers from 0, or leave the effect out."
                 )
             self._tables = _tables(die, self.program)
-            self.rows = np.zeros(chip.cells * layout(self.program).rows, np.int64)
+            cells = self.program.geometry.cells
+            self.rows = np.zeros(cells * layout(self.program).rows, np.int64)
+        self._depths = ByDepth.of(self.program)
+        self.watched = self._depths.rank[watched].astype(np.int64)
+        self._bias_spikes = False
+        self._synapses = self._sorted()
+        self.piece = max(1, PIECE // max(self.program.sources, 1))
+        self._lock = threading.Lock()
+
+    def _sorted(self) -> tuple[NDArray[Any], ...]:
+        """Synapses with targets by depth, and what the bias line adds at every step."""
+        program, power = self.program, self.power
+        constant = np.zeros((2, program.neurons), np.float32)
+        target = self._depths.rank[program.target]
+        if program.bias:
+            line = slice(
+                program.offsets[program.inputs], program.offsets[program.inputs + 1]
+            )
+            self._bias_spikes = self.routed or bool(program.delay[line].any())
+            if not self._bias_spikes:
+                np.add.at(constant[0], target[line], program.weight[line])
+                if power.size:
+                    np.add.at(constant[1], target[line], power[line])
+        return program.offsets, target, program.weight, program.delay, power, *constant
 
     def state(self) -> tuple[NDArray[Any], ...]:
         """Room for the state of one sample."""
@@ -75,7 +91,15 @@ class NoisyEngine:
         slots = max(2, int(self.program.delay.max(initial=0)) + 1)
         floats = tuple(np.empty(n, np.float32) for _ in range(3))
         inbox = tuple(np.zeros((slots, n), np.float32) for _ in range(2))
-        return (*floats, np.empty(n, np.bool_), np.empty(n, np.int32), *inbox)
+        flags = np.empty(n, np.bool_), np.empty(n, np.int32)
+        fired = np.zeros(n, np.bool_), np.empty(n, np.int32)
+        return (
+            *floats,
+            *flags,
+            *inbox,
+            *fired,
+            np.zeros(self._depths.bounds.size - 1, np.int64),
+        )
 
     def run(
         self,
@@ -104,12 +128,10 @@ class NoisyEngine:
         )
         rows = np.zeros(0 if self.rows is None else self.rows.size, np.int64)
         found = _kernels.run_physical(
-            program.first_neuron, program.bias, begin, end, first, last, drive.steps,
-            drive.offsets, drive.channel, drive.value, drive.pulses, self.bounds, self.order,
-            program.offsets, program.target, program.weight, program.delay, self.power,
-            program.leak, program.threshold, program.reset, program.current_leak, program.gain,
-            program.prompt, program.geometry.refractory_steps,
-            noise, window, die.windows, self.routed, program.depth, *self._tables,
+            program.first_neuron, self._bias_spikes, begin, end, first, last, drive.steps,
+            drive.offsets, drive.channel, drive.value, drive.pulses, *self._depths.tables,
+            *self._synapses, *self._depths.neurons, program.geometry.refractory_steps,
+            noise, window, die.windows, self.routed, self._depths.depth, *self._tables,
             *state, counts, latency, self.watched, traces, listed, per_step, rows,
         )  # fmt: skip
         if self.rows is not None:

@@ -7,12 +7,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mosaic_sim import _kernels
+from mosaic_sim.depths import ByDepth
 from mosaic_sim.die import Die
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.noisy import NoisyEngine
@@ -157,7 +157,7 @@ class _Engine:
     def __init__(self, program: Program, drive: Drive, watched: NDArray[np.int64]) -> None:
         self.program, self.drive = program, drive
         self.wiring = _wire(self.program)
-        self.watched = np.argsort(self.wiring.order)[watched]
+        self.watched = self.wiring.by_depth.rank[watched].astype(np.int64)
         self.piece = PIECE // (program.neurons + self.program.target.size // 16 + 1)
 
     def state(self) -> tuple[NDArray[Any], ...]:
@@ -190,41 +190,22 @@ class _Engine:
 class _Wiring(NamedTuple):
     tables: tuple[Any, ...]
     constant: NDArray[np.float32]
-    order: NDArray[np.int64]
+    by_depth: ByDepth
     slots: int
-    depths: int
 
 
 def _wire(program: Program) -> _Wiring:
     """Sort neurons by depth and synapses into rows, as the kernel wants them."""
-    depth = program.depth
-    levels = int(depth.max(initial=0)) + 1
-    moved = bool(np.any(np.diff(depth) < 0))
-    order = np.argsort(depth, kind="stable") if moved else np.arange(depth.size)
-    rank = np.empty(depth.size, np.int32)
-    rank[order] = np.arange(depth.size)
-    bounds = np.searchsorted(depth[order], np.arange(levels + 1))
+    by_depth = ByDepth.of(program)
     *synapses, constant, slots = _kernels.wire(
         program.first_neuron, program.bias, program.offsets, program.target, program.weight,
-        program.delay, rank, moved,
+        program.delay, by_depth.rank, by_depth.moved,
     )  # fmt: skip
-    refractory = program.geometry.refractory_steps
-    own = [
-        getattr(program, name)[order]
-        for name in ("leak", "threshold", "reset", "current_leak", "gain", "prompt")
-    ]
-    leak, threshold, _, current_leak, gain, prompt = own
-    special = (gain > 0) | prompt | (refractory > 0)
-    parts = [slice(a, b) for a, b in pairwise(bounds)]
-    plain = np.array([not special[part].any() for part in parts])
-    traced = np.array([bool(current_leak[part].any()) for part in parts])
-    alike = ~traced & [
-        bool((leak[part] == leak[part][:1]).all())
-        and bool((threshold[part] == threshold[part][:1]).all())
-        for part in parts
-    ]
-    tables = (bounds, plain, traced, alike, order, *synapses, constant, *own, refractory)
-    return _Wiring(tables, constant, order, slots, levels)
+    tables = (
+        *by_depth.tables, *synapses, constant, *by_depth.neurons,
+        program.geometry.refractory_steps,
+    )  # fmt: skip
+    return _Wiring(tables, constant, by_depth, slots)
 
 
 def _state(wiring: _Wiring, neurons: int) -> tuple[NDArray[Any], ...]:
@@ -245,7 +226,7 @@ def _state(wiring: _Wiring, neurons: int) -> tuple[NDArray[Any], ...]:
         words.view(np.uint8),
         words,
         np.empty(neurons, np.int32),
-        np.zeros(wiring.depths, np.int64),
+        np.zeros(wiring.by_depth.plain.size, np.int64),
     )
 
 

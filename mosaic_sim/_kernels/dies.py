@@ -44,42 +44,36 @@ def uniform(seed, stream, number):
 
 
 @njit(**PART)
-def normal(seed, stream, number):
-    """A normally distributed number: Acklam's inverse of the distribution, to 1e-9."""
-    u = uniform(seed, stream, number)
-    low = min(u, 1.0 - u)
-    if low > 0.02425:
-        q = u - 0.5
-        r = q * q
-        top = (
-            (
-                ((-39.69683028665376 * r + 220.9460984245205) * r - 275.9285104469687) * r
-                + 138.3577518672690
-            )
-            * r
-            - 30.66479806614716
-        ) * r + 2.506628277459239
-        low = (
-            (
-                ((-54.47609879822406 * r + 161.5858368580409) * r - 155.6989798598866) * r
-                + 66.80131188771972
-            )
-            * r
-            - 13.28068155288572
-        ) * r + 1.0
-        return top * q / low  # fmt: skip
-    q = np.sqrt(-2.0 * np.log(low))
-    top = (
-        (
-            ((-0.007784894002430293 * q - 0.3223964580411365) * q - 2.400758277161838) * q
-            - 2.549732539343734
-        )
-        * q
-        + 4.374664141464968
-    ) * q + 2.938163982698783
-    low = (((0.007784695709041462 * q + 0.3224671290700398) * q + 2.445134137142996) * q
-           + 3.754408661907416) * q + 1.0  # fmt: skip
+def central(u):
+    """Acklam's inverse of the normal distribution, to 1e-9, between 0.02425 and 0.97575."""
+    q = u - 0.5
+    r = q * q
+    top = -39.69683028665376 * r + 220.9460984245205
+    top = (top * r - 275.9285104469687) * r + 138.3577518672690
+    top = (top * r - 30.66479806614716) * r + 2.506628277459239
+    low = -54.47609879822406 * r + 161.5858368580409
+    low = (low * r - 155.6989798598866) * r + 66.80131188771972
+    low = (low * r - 13.28068155288572) * r + 1.0
+    return top * q / low
+
+
+@njit(**PART)
+def tail(u):
+    """The same beyond."""
+    q = np.sqrt(-2.0 * np.log(min(u, 1.0 - u)))
+    top = -0.007784894002430293 * q - 0.3223964580411365
+    top = (top * q - 2.400758277161838) * q - 2.549732539343734
+    top = (top * q + 4.374664141464968) * q + 2.938163982698783
+    low = 0.007784695709041462 * q + 0.3224671290700398
+    low = ((low * q + 2.445134137142996) * q + 3.754408661907416) * q + 1.0
     return top / low if u < 0.5 else -top / low
+
+
+@njit(**PART)
+def normal(seed, stream, number):
+    """A normally distributed number."""
+    u = uniform(seed, stream, number)
+    return central(u) if 0.02425 < u < 0.97575 else tail(u)
 
 
 @njit(**KERNEL)
@@ -91,9 +85,30 @@ def normals(seed, stream, number, out):
 
 @njit(**KERNEL)
 def noise(seed, stream, first, out):
-    """Fill a flat float32 array with the normal numbers `first`, `first` + 1, ... of a stream."""
-    for k in range(out.size):
-        out[k] = normal(seed, stream, first + k)
+    """Fill a flat float32 array with the normal numbers `first`, `first` + 1, ... of a stream.
+
+    The numbers are those of the generator splitmix64, entered at any place; all that a vector
+    loop can do is done for a block, then its few tails.
+    """
+    base = word(seed, stream, 0)
+    words = np.empty(1024, np.uint64)
+    block = words.view(np.float64)
+    for begin in range(0, out.size, 1024):
+        size = min(1024, out.size - begin)
+        for k in range(size):
+            x = base + np.uint64(first + begin + k) * np.uint64(0x9E3779B97F4A7C15)
+            x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            # The upper bits are the fraction of a number from 1 to 2.
+            words[k] = ((x ^ (x >> np.uint64(31))) >> np.uint64(12)) | np.uint64(
+                0x3FF0000000000000
+            )
+        for k in range(size):
+            block[k] -= 1.0 - 2.0**-53
+            out[begin + k] = central(block[k])
+        for k in range(size):
+            if not 0.02425 < block[k] < 0.97575:
+                out[begin + k] = tail(block[k])
 
 
 @njit(**KERNEL)
@@ -229,15 +244,17 @@ def room_for(at, cell, side, line):
 @njit(**KERNEL)
 def reach(
     seed, begin, node_offsets, nodes, wired, connected, neighbour, capacity, is_router, lines,
-    widest, rows, columns, p,
+    widest, rows, columns, p, ordinary,
 ):  # fmt: skip
     """Follow the spikes of each source over all devices that conduct enough by themselves.
 
     Source i starts on rows ``nodes[node_offsets[i]:node_offsets[i + 1]]``, which are `wired` to
     a neuron tile or not; `connected` holds the numbers of the programmed connections, rising,
-    and `begin` where those of each row are. Returns (offsets, cell, side, line) of the links
-    that its spikes load; and how many connections each source misses on its way, and how many
-    devices lead it astray.
+    and `begin` where those of each row are. A device that connects nothing cannot conduct enough
+    if its random number for the spread is below `ordinary`, unless it is stuck.
+
+    Returns (offsets, cell, side, line) of the links that the spikes of each source load; how many
+    connections it misses on its way, and how many devices lead it astray.
     """
     sources = node_offsets.size - 1
     cells = is_router.size
@@ -279,6 +296,13 @@ def reach(
                         joined = False
                         for c in range(begin[node], begin[node + 1]):
                             joined |= connected[c] == number
+                        # Nearly all devices are far from conducting: one look is enough.
+                        if (
+                            not joined
+                            and uniform(seed, OF_SPREAD, number) < ordinary
+                            and stuck(seed, number, p) <= 0
+                        ):
+                            continue
                         g = router_device(seed, number, joined, 4 * lines[cell], p)
                         if g + leak > p[THRESHOLD]:
                             if number_found == found.size:

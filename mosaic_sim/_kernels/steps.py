@@ -349,13 +349,14 @@ def run(
 @njit(**KERNEL)
 def run_physical(
     first, bias, begin_sample, end_sample, begin_step, end_step, steps,
-    drive_offsets, drive_channel, drive_value, drive_pulses, bounds, order,
-    offsets, target, weight, delay, noise_power,
+    drive_offsets, drive_channel, drive_value, drive_pulses,
+    bounds, plain, traced, alike, order,
+    offsets, target, weight, delay, noise_power, constant, constant_power,
     leak, threshold, reset, current_leak, gain, prompt, refractory,
     noise, window, windows, routed, depth, start_offsets, start_nodes, row_offsets, row_synapse,
     rows, is_router, neighbour, capacity, lines, widest, table_start, table, strong_offsets,
     strong, peak, leakage, reference,
-    voltage, current, inhibition, over, resting, arriving, power,
+    voltage, current, inhibition, over, resting, arriving, power, fired, hot, hots,
     counts, latency, watched, traces, listed, per_step, asserted,
 ):  # fmt: skip
     """As `run`, with what changes from spike to spike: noise of reading, spikes that coincide.
@@ -365,8 +366,8 @@ def run_physical(
     stage that fall into the same of `windows` (their numbers are in `window`, one for each
     source and step of this call, if there are several) travel together: a line carries any
     number of them as one, and a column of a routing tile is asserted once all that its active
-    rows conduct exceeds `reference`. `asserted` counts how often each row is driven. Neurons keep
-    their numbers.
+    rows conduct exceeds `reference`. `asserted` counts how often each row is driven. `constant`
+    and `constant_power` are the current of the bias line and its noise, unless it spikes (`bias`).
     """
     neurons = leak.size
     slots = arriving.shape[0]
@@ -377,9 +378,9 @@ def run_physical(
     following = np.empty(nodes, np.int64)  # active rows of a cell: a linked list
     head = np.empty(cells, np.int64)
     head_stamp = np.zeros(cells, np.int64)
-    hot_stamp = np.zeros(cells, np.int64)
+    crowd_stamp = np.zeros(cells, np.int64)
     bound = np.empty(cells, np.float64)
-    hot = np.empty(cells, np.int64)
+    crowded = np.empty(cells, np.int64)
     queue = np.empty(nodes, np.int64)
     widest_router = 0
     for c in range(cells):
@@ -399,8 +400,10 @@ def run_physical(
                 over[j] = False
                 resting[j] = 0
                 for slot in range(slots):
-                    arriving[slot, j] = 0
-                    power[slot, j] = 0
+                    arriving[slot, j] = constant[j]
+                    power[slot, j] = constant_power[j]
+            for stage in range(hots.size):
+                hots[stage] = 0
         count = counts[sample]
         for t in range(begin_step, end_step):
             here = t % slots
@@ -422,33 +425,60 @@ def run_physical(
                         reads[sending] = 1
                         sending += 1
                 else:
-                    for e in range(bounds[stage], bounds[stage + 1]):
-                        j = order[e]
-                        x = arriving[here, j]
-                        arriving[here, j] = 0
-                        if noisy and power[here, j] > 0:
-                            x += np.sqrt(power[here, j]) * noise[row_of, j]
-                            power[here, j] = 0
-                        if advance(
-                            j, x, voltage, current, inhibition, over, resting, leak,
-                            threshold, reset, current_leak, gain, prompt, refractory,
-                        ):  # fmt: skip
-                            senders[sending] = first + j
-                            values[sending] = 1
-                            reads[sending] = 1
-                            sending += 1
-                            if count[first + j] == 0:
-                                latency[sample, j] = t
-                            count[first + j] += 1
-                            if per_step.size:
-                                listed[found] = j
-                                found += 1
-                                per_step[sample, t] += 1
+                    now = arriving[here]
+                    a, b = bounds[stage], bounds[stage + 1]
+                    if noisy:
+                        spread, draw = power[here], noise[row_of]
+                        for j in range(a, b):
+                            now[j] += np.sqrt(spread[j]) * draw[j]
+                            spread[j] = constant_power[j]
+                    if plain[stage]:
+                        mine = hot[a : a + hots[stage]]
+                        for j in mine:
+                            if reset[j] == 1:
+                                voltage[j] = np.float32(0)
+                        if alike[stage]:
+                            integrate_alike(
+                                now[a:b], voltage[a:b], constant[a:b], leak[a], threshold[a],
+                                fired[a:b],
+                            )  # fmt: skip
+                        else:
+                            integrate(
+                                now[a:b], voltage[a:b], current[a:b], constant[a:b], leak[a:b],
+                                threshold[a:b], current_leak[a:b], fired[a:b], traced[stage],
+                            )  # fmt: skip
+                        reset_late(mine, voltage, threshold, reset, fired)
+                    else:
+                        for j in range(a, b):
+                            fired[j] = advance(
+                                j, now[j], voltage, current, inhibition, over, resting, leak,
+                                threshold, reset, current_leak, gain, prompt, refractory,
+                            )  # fmt: skip
+                            now[j] = constant[j]
+                    for j in range(a, b):
+                        if not fired[j]:
+                            continue
+                        hot[a + sending] = j
+                        who = order[j]
+                        senders[sending] = first + who
+                        values[sending] = 1
+                        reads[sending] = 1
+                        sending += 1
+                        if count[first + who] == 0:
+                            latency[sample, who] = t
+                        count[first + who] += 1
+                        if per_step.size:
+                            listed[found] = who
+                            found += 1
+                            per_step[sample, t] += 1
+                    hots[stage] = sending
                 if not routed:
                     for e in range(sending):
                         i, value = senders[e], values[e]
                         for k in range(offsets[i], offsets[i + 1]):
-                            slot = (t + delay[k]) % slots
+                            slot = here + delay[k]
+                            if slot >= slots:
+                                slot -= slots
                             arriving[slot, target[k]] += value * weight[k]
                             if noisy:
                                 # A current is one read at its height, pulses are a read each.
@@ -476,7 +506,7 @@ def run_physical(
                                     queue[waiting] = start_nodes[k]
                                     waiting += 1
                         at = 0
-                        hots = 0
+                        crowds = 0
                         while at < waiting:
                             node = queue[at]
                             at += 1
@@ -508,15 +538,15 @@ def run_physical(
                                         stamp[there] = wave
                                         queue[waiting] = there
                                         waiting += 1
-                                if bound[cell] > reference and hot_stamp[cell] != wave:
-                                    hot_stamp[cell] = wave
-                                    hot[hots] = cell
-                                    hots += 1
-                            while at == waiting and hots:
+                                if bound[cell] > reference and crowd_stamp[cell] != wave:
+                                    crowd_stamp[cell] = wave
+                                    crowded[crowds] = cell
+                                    crowds += 1
+                            while at == waiting and crowds:
                                 # Several weak devices may do together what none does alone.
-                                hots -= 1
-                                cell = hot[hots]
-                                hot_stamp[cell] = 0
+                                crowds -= 1
+                                cell = crowded[crowds]
+                                crowd_stamp[cell] = 0
                                 width = 4 * lines[cell]
                                 for c in range(width):
                                     total[c] = (width - 1) * leakage
