@@ -27,6 +27,7 @@ from mosaic_sim.simulate import simulate
 from mosaic_sim.spikes import Events
 from mosaic_sim.steps import Steps, price_steps
 from mosaic_sim.technology import Technology, load_technology, technology_preset
+from mosaic_sim.wear import Lifetime, Writing, lifetime, write_bill
 
 __all__ = [
     "CHIPS",
@@ -38,6 +39,7 @@ __all__ = [
     "Device",
     "Die",
     "Events",
+    "Lifetime",
     "MosaicError",
     "Network",
     "Placement",
@@ -47,11 +49,13 @@ __all__ = [
     "RoutingError",
     "Steps",
     "Technology",
+    "Writing",
     "chip_preset",
     "compile_program",
     "count_events",
     "device_count",
     "join",
+    "lifetime",
     "load_chip",
     "load_program",
     "load_technology",
@@ -63,6 +67,7 @@ __all__ = [
     "save_program",
     "simulate",
     "technology_preset",
+    "write_bill",
     "writes",
 ]
 __version__ = "0.1.0"

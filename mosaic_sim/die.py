@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mosaic_sim.program import Program
     from mosaic_sim.technology import Technology
 
-__all__ = ["EFFECTS", "Die", "sample_die"]
+__all__ = ["EFFECTS", "Die", "Physics", "physics_of", "sample_die"]
 
 EFFECTS = {
     "programming": "a pulse leaves a conductance that misses its goal",
@@ -67,6 +67,7 @@ class Physics(NamedTuple):
     wire: float
     leakage: float
     threshold: float
+    cycle: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,6 +214,7 @@ def sample_die(
     effects: Collection[str] = tuple(EFFECTS),
     seed: int = 0,
     attempts: int = 1,
+    cycle: int = 0,
     age: float = 0.0,
     windows: int = 1,
 ) -> Die:
@@ -230,6 +232,8 @@ def sample_die(
     attempts : int
         Pulses at most for each device: after each it is read, and accepted within
         `write_tolerance` of its goal. 1 writes without looking.
+    cycle : int
+        How often it was written before: the noise of programming is new each time.
     age : float
         Seconds since the devices were written; "drift" changes nothing before `drift_start`.
     windows : int
@@ -255,7 +259,7 @@ def sample_die(
                 f"effects has {name!r}.{suggest(name, EFFECTS)} There are: {', '.join(EFFECTS)}."
             )
     for name, value, least in (
-        ("seed", seed, 0), ("attempts", attempts, 1), ("windows", windows, 1),
+        ("seed", seed, 0), ("attempts", attempts, 1), ("cycle", cycle, 0), ("windows", windows, 1),
     ):  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ConfigError(
@@ -263,7 +267,7 @@ def sample_die(
             )
     if not math.isfinite(age) or age < 0:
         raise ConfigError(f"age is {age!r}; it needs seconds, 0 or more.")
-    physics = _physics(technology, chosen, attempts, age)
+    physics = physics_of(technology, chosen, attempts=attempts, cycle=cycle, age=age)
     where = layout(program)
     goal = _goals(program, physics)
     conductance, pulses = np.empty_like(goal), np.empty(goal.shape, np.int64)
@@ -299,9 +303,16 @@ def sample_die(
     return _misrouted(die) if chosen & {"stuck", "drift", "spread", "wires"} else die
 
 
-def _physics(
-    technology: Technology, effects: frozenset[str], attempts: int, age: float
+def physics_of(
+    technology: Technology,
+    effects: Collection[str],
+    *,
+    attempts: int = 1,
+    cycle: int = 0,
+    age: float = 0.0,
 ) -> Physics:
+    """Quantities of a technology as the kernels take them, effects that are off left out."""
+
     def on(effect: str, name: str) -> float:
         return technology[name].value if effect in effects else 0.0
 
@@ -326,6 +337,7 @@ def _physics(
         wire=on("wires", "wire_resistance"),
         leakage=on("wires", "transistor_leakage") / technology["read_voltage"].value,
         threshold=technology["router_threshold"].value,
+        cycle=float(cycle),
     )
 
 

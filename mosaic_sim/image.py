@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from mosaic_sim.chip import Chip
     from mosaic_sim.program import Program
 
-__all__ = ["Layout", "device_count", "devices", "largest_crossbar", "layout", "writes"]
+__all__ = [
+    "Layout",
+    "changes",
+    "device_count",
+    "devices",
+    "largest_crossbar",
+    "layout",
+    "writes",
+]
 
 
 class Layout(NamedTuple):
@@ -135,19 +143,31 @@ def writes(old: Program | None, new: Program) -> int:
     MosaicError
         If the programs are for different chips or have different levels.
     """
+    return int(changes(old, new)[0].size)
+
+
+def changes(
+    old: Program | None, new: Program
+) -> tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Devices whose level differs between two images: (numbers, level before, level after).
+
+    As `writes`.
+    """
     after, goal = devices(new)
     if old is None:
-        return int(np.count_nonzero(goal))
+        written = goal > 0
+        return after[written], np.zeros_like(goal[written]), goal[written]
     if not np.array_equal(old.chip, new.chip) or old.levels != new.levels:
         raise MosaicError(
             "writes needs two programs for the same chip and number of levels."
         )
     before, held = devices(old)
     both = np.union1d(before, after)
-    change = np.zeros((2, both.size), np.uint8)
-    change[0, np.searchsorted(both, before)] = held
-    change[1, np.searchsorted(both, after)] = goal
-    return int(np.count_nonzero(change[0] != change[1]))
+    level = np.zeros((2, both.size), np.uint8)
+    level[0, np.searchsorted(both, before)] = held
+    level[1, np.searchsorted(both, after)] = goal
+    differ = level[0] != level[1]
+    return both[differ], level[0, differ], level[1, differ]
 
 
 def largest_crossbar(chip: Chip) -> tuple[int, int]:

@@ -14,7 +14,8 @@ from mosaic_sim._kernels.options import KERNEL, PART
 (
     VARIATION, NOISE, FLOOR, TOLERANCE, ATTEMPTS, DECAY, RELAXATION, STUCK_HCS, STUCK_LCS,
     LOWEST, HIGHEST, HCS, LCS, HCS_SPREAD, LCS_SPREAD, TRANSISTOR, WIRE, LEAKAGE, THRESHOLD,
-) = range(19)  # fmt: skip
+    CYCLE,
+) = range(20)  # fmt: skip
 """What stands where in the table of physics `p` that these kernels take."""
 
 OF_DEVICE, OF_STATE, OF_AGE, OF_SPREAD, OF_PULSE = range(5)
@@ -155,13 +156,16 @@ def synapse_device(seed, number, goal, p):
     g = own
     pulses = np.int64(0)
     if written:
+        stream = OF_PULSE + np.int64(
+            p[CYCLE] * p[ATTEMPTS]
+        )  # new noise each time it is written
         width = np.sqrt(p[FLOOR] * p[FLOOR] + p[NOISE] * p[NOISE] * goal * goal)
         pulses = np.int64(1)
         if width > 0:
-            g = max(own + width * normal(seed, OF_PULSE, number), 0.0)
+            g = max(own + width * normal(seed, stream, number), 0.0)
         while pulses < p[ATTEMPTS] and abs(g - goal) > p[TOLERANCE]:
             if width > 0:
-                g = max(own + width * normal(seed, OF_PULSE + pulses, number), 0.0)
+                g = max(own + width * normal(seed, stream + pulses, number), 0.0)
             pulses += 1
     return aged(seed, number, g, p), pulses
 
