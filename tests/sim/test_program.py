@@ -238,8 +238,7 @@ def test_the_critical_path_is_the_longest_chain_of_spikes_fired_in_one_step(buil
         for k in range(network.offsets[source], network.offsets[source + 1]):
             target = int(network.target[k])
             near = (
-                source >= first
-                and placement.tile[source - first] == placement.tile[target]
+                source >= first and placement.tile[source - first] == placement.tile[target]
             )
             on = (0, 0) if network.delay[k] else longest(first + target)
             reads = max(reads, 1 + on[0])
