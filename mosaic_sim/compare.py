@@ -17,9 +17,9 @@ __all__ = ["CAVEAT", "EVENTS_PRICED", "Comparison", "compare", "price_on"]
 CAVEAT = (
     "The events are those of this network on this chip, hops included: the other platform would "
     "place and route it otherwise. Published energies come from different processes, voltages "
-    "and definitions of an operation, and leave out what '-' marks, static power and memory "
-    "among it; those of this chip follow from assumed quantities. Good for orders of magnitude, "
-    "not for a ranking."
+    "and definitions of an operation; static power, and whatever is marked '-', is left out. "
+    "Those of this chip follow from assumed quantities. Good for orders of magnitude, not for a "
+    "ranking."
 )
 """What such a comparison can and cannot mean."""
 
