@@ -26,6 +26,12 @@ app = typer.Typer(
     help="Grow spiking networks on a simulated Mosaic chip, price them, and draw them.",
 )
 
+technologies = typer.Typer(
+    no_args_is_help=True,
+    help="Look at what prices a chip: quantities, each with its unit, status and source.",
+)
+app.add_typer(technologies, name="technology")
+
 WIDTH = 100
 """Columns when output goes to a file or pipe."""
 
@@ -123,6 +129,7 @@ def price(
     from growth.bridge import bill, make_technology
     from growth.report import assumption_table, reprice, reprice_table, summarise
     from growth.runs import open_run
+    from growth.tables import sensitivity_table
     from mosaic_sim.errors import MosaicError
 
     console = _console()
@@ -139,8 +146,10 @@ def price(
         seed.write_lines(f"cost-{other.name}", rows)
     before = summary.cost[0][-1]["technology"]
     console.print(reprice_table(summary, before, again, other))
-    used = [name for name, _ in next(iter(again.values()))[-1].assumptions()]
-    console.print(assumption_table(other, used))
+    last = next(iter(again.values()))[-1]
+    console.print(assumption_table(other, [name for name, _ in last.assumptions()]))
+    found = {e.name: e.elasticity for e in last.sensitivity()}
+    console.print(sensitivity_table(other, found))
     console.print(
         f"stored  {folder.path}/seed-*/cost-{other.name}.jsonl",
         highlight=False,
@@ -216,10 +225,17 @@ def simulate(
     plot: Annotated[
         bool, typer.Option("--plot", help="Draw figures into the folder of --out.")
     ] = False,
+    compare: Annotated[
+        bool,
+        typer.Option(
+            "--compare", help="Price the run on other platforms too, as far as published."
+        ),
+    ] = False,
 ) -> None:
     """Put a network from another tool on a chip, run it on spikes, and print the bill."""
+    from growth import tables
+    from growth.simulation import compare as price_elsewhere
     from growth.simulation import save, simulate_file
-    from growth.tables import activity_table, assumption_table, bill_table
     from mosaic_sim.errors import MosaicError
 
     if plot and out is None:
@@ -233,10 +249,17 @@ def simulate(
         levels=levels, exact=exact, reading=reading, raster=out is not None,
     )  # fmt: skip
     _tell(console, done)
-    console.print(activity_table(done))
-    console.print(bill_table(done.report, done.writes))
-    used = [name for name, _ in done.report.assumptions()]
-    console.print(assumption_table(done.report.technology, used))
+    report = done.report
+    console.print(tables.activity_table(done))
+    console.print(tables.cause_table(done))
+    console.print(tables.bill_table(report, done.writes))
+    console.print(tables.timing_table(report))
+    console.print(tables.area_table(report))
+    if compare:
+        console.print(tables.platform_table(report, price_elsewhere(report)))
+    console.print(tables.assumption_table(report.technology, tables.used_for(report)))
+    found = {e.name: e.elasticity for e in report.sensitivity()}
+    console.print(tables.sensitivity_table(report.technology, found))
     if out is None:
         return
     for path in save(done, out):
@@ -246,6 +269,49 @@ def simulate(
 
         for path in draw_simulation(done, out):
             console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+
+
+@technologies.command("list")
+def list_technologies() -> None:
+    """List the technologies and the platforms that come with the package."""
+    from growth.simulation import technologies as known
+    from growth.tables import technology_table
+
+    _console().print(technology_table(known()))
+
+
+@technologies.command("show")
+def show_technology(
+    name: Annotated[str, typer.Argument(help="A name from the list, or a file (.toml).")],
+) -> None:
+    """Print every quantity of a technology or platform."""
+    from growth.simulation import find_technology
+    from growth.tables import quantity_table
+
+    console, found = _console(), find_technology(name)
+    console.print(found.about, highlight=False, markup=False)
+    console.print(quantity_table(found))
+
+
+@technologies.command("check")
+def check_technology(
+    file: Annotated[Path, typer.Argument(help="A technology or platform file (.toml).")],
+) -> None:
+    """Say whether a file is complete and possible, or what is wrong with it."""
+    from growth.simulation import Platform, find_technology, status_words
+    from mosaic_sim.errors import MosaicError
+
+    if file.suffix != ".toml":
+        raise MosaicError(
+            f"{str(file)!r} is no .toml file; 'mosaic technology show' takes names."
+        )
+    found = find_technology(str(file))
+    kind = "platform" if isinstance(found, Platform) else "technology"
+    _console().print(
+        f"{file.name} is complete: a {kind} of {len(found.quantities)} quantities, "
+        f"{status_words(found.quantities)}.",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
 
 
 def _tell(console: Console, done: Simulation) -> None:
@@ -293,6 +359,7 @@ def _console() -> Console:
 def _show(console: Console, paths: list[Path]) -> None:
     from growth import report
     from growth.runs import open_run
+    from growth.tables import sensitivity_table
 
     folders = [open_run(path) for path in paths]
     summaries = [report.summarise(folder) for folder in folders]
@@ -304,8 +371,9 @@ def _show(console: Console, paths: list[Path]) -> None:
         decisions = report.decision_table(summaries[0])
         if decisions is not None:
             console.print(decisions)
-        used = summaries[0].cost[0][-1]["assumed"]
-        console.print(report.assumption_table(report.technology_of(folders[0]), used))
+        bill, technology = summaries[0].cost[0][-1], report.technology_of(folders[0])
+        console.print(report.assumption_table(technology, bill["assumed"]))
+        console.print(sensitivity_table(technology, bill["sensitivity"]))
     else:
         _chip_note(console, paths[0])
 
@@ -340,6 +408,16 @@ def _chip_note(console: Console, path: Path) -> None:
         "Mosaic; 'mosaic show RUN' lists them.",
         highlight=False,
     )
+    bills = folder.seeds[0].lines("cost")
+    most = (
+        sorted(bills[-1]["sensitivity"].items(), key=lambda e: -abs(e[1])) if bills else []
+    )
+    if most:
+        named = ", ".join(f"{name} ({value:+.2f})" for name, value in most[:4])
+        console.print(
+            f"The energy depends most on {named}: in brackets its change in % for 1 % more.",
+            highlight=False,
+        )
 
 
 def main() -> None:

@@ -207,6 +207,7 @@ def accuracy_table(summary: Summary) -> Table:
 def life_table(summary: Summary) -> Table:
     """Size, energy and writes after each task, mean over seeds."""
     table = table_of("After each task, mean over seeds; energies per inference")
+    table.padding = (0, 1, 0, 0)  # twelve columns have to fit beside each other
     sizes, counts = ("task", "neurons", "tiles"), ("hops", "devices", "writes")
     for name in (*sizes, "energy", *COMPONENTS, *counts):
         table.add_column(name, justify="right")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -39,23 +40,39 @@ from mosaic_sim import (
     writes,
 )
 from mosaic_sim.chipfile import find_chip
+from mosaic_sim.compare import CAVEAT, Comparison, compare
 from mosaic_sim.cost import COMPONENTS, price_writes
 from mosaic_sim.errors import MosaicError, suggest
 from mosaic_sim.files import write_whole
 from mosaic_sim.place import PLACERS
+from mosaic_sim.platform import (
+    Platform,
+    is_platform,
+    load_platform,
+    platform_names,
+    platform_preset,
+)
+from mosaic_sim.quantity import count_statuses, status_words
 from mosaic_sim.route import ROUTERS
+from mosaic_sim.technology import technology_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "CAVEAT",
     "COMPONENTS",
+    "Comparison",
     "CostReport",
+    "Platform",
     "Recording",
     "Simulation",
     "Technology",
     "bill",
+    "compare",
+    "count_statuses",
     "find_chip",
+    "find_technology",
     "make_technology",
     "price_writes",
     "put_on_chip",
@@ -64,6 +81,8 @@ __all__ = [
     "routing_of",
     "save",
     "simulate_file",
+    "status_words",
+    "technologies",
 ]
 
 LARGE = 2000
@@ -244,6 +263,35 @@ def make_technology(name: str) -> Technology:
     )
 
 
+def technologies() -> list[Technology | Platform]:
+    """All technologies and platforms that come with the package."""
+    return [
+        *map(technology_preset, technology_names()),
+        *map(platform_preset, platform_names()),
+    ]
+
+
+def find_technology(name: str) -> Technology | Platform:
+    """Return a preset by name or read a file by path, of this chip or of another platform.
+
+    Raises
+    ------
+    MosaicError
+        If there is none of that name, or something in the file is wrong.
+    """
+    if Path(name).suffix == ".toml":
+        return load_platform(name) if is_platform(name) else load_technology(name)
+    if name in platform_names():
+        return platform_preset(name)
+    known = [*technology_names(), *platform_names()]
+    if name not in known:
+        raise MosaicError(
+            f"Unknown technology {name!r}.{suggest(name, known)} There are: {', '.join(known)}; "
+            "or give a .toml file."
+        )
+    return technology_preset(name)
+
+
 def routing_of(program: Program) -> Routing:
     """Return the routes that a program holds, for its map."""
     return Routing(
@@ -416,6 +464,7 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         / max(sum(report.devices.values()), 1)
         / report.technology["endurance"].value,
         "critical_path": report.critical_path,
+        **_physics(report),
         "technology": report.technology.name,
         "rows": [
             {
@@ -426,3 +475,32 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         ],
         "assumed": [name for name, _ in report.assumptions()],
     }  # fmt: skip
+
+
+def _physics(report: CostReport) -> dict[str, Any]:
+    """Splits, times, areas and elasticities of a bill; what is not finite becomes None."""
+    timing, area = report.timing, report.area
+    rates = {
+        name: rate if math.isfinite(rate) else None
+        for name, rate in (
+            ("throughput", timing.throughput),
+            ("fastest_throughput", timing.fastest_throughput),
+        )
+    }
+    return {
+        "by_kind": {k: v / report.samples for k, v in report.by_kind().items()},
+        "energy_per_spike": report.energy_per_spike,
+        "energy_per_synaptic_operation": report.energy_per_synaptic_operation,
+        "timing": {
+            "read_time": timing.read_time,
+            "step_time": timing.step_time,
+            "smallest_step": timing.smallest_step,
+            "fits": timing.fits,
+            "real_time_factor": timing.real_time_factor,
+            "mean_power": timing.mean_power,
+            "fastest_power": timing.fastest_power,
+            **rates,
+        },
+        "area": {"total": area.total, "powered": area.powered_total, **area.by_kind()},
+        "sensitivity": {e.name: e.elasticity for e in report.sensitivity()},
+    }

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
-from growth.simulation import COMPONENTS, price_writes
+from growth.simulation import CAVEAT, COMPONENTS, count_statuses, price_writes
 from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
-    from growth.simulation import CostReport, Recording, Simulation, Technology
+    from growth.simulation import (
+        Comparison,
+        CostReport,
+        Platform,
+        Recording,
+        Simulation,
+        Technology,
+    )
 
-__all__ = ["activity_table", "assumption_table", "bill_table", "length_of", "table_of"]
+__all__ = [
+    "activity_table",
+    "area_table",
+    "assumption_table",
+    "bill_table",
+    "cause_table",
+    "length_of",
+    "platform_table",
+    "quantity_table",
+    "sensitivity_table",
+    "table_of",
+    "technology_table",
+    "timing_table",
+    "used_for",
+]
 
 
 def table_of(title: str) -> Table:
@@ -92,8 +115,88 @@ def bill_table(report: CostReport, writes: int) -> Table:
     pulse = report.technology["write_energy"]
     written = engineering(price_writes(writes, report.technology), "J")
     table.add_row("device writes, on an empty chip", f"{writes:,}", str(pulse), written)
-    path = engineering(report.critical_path, "s")
-    table.add_row("longest way of a spike within a step", "", path)
+    for name, energy_each in (
+        ("energy per spike of a neuron", report.energy_per_spike),
+        ("energy per synaptic operation", report.energy_per_synaptic_operation),
+    ):
+        table.add_row(name, "", _joule(energy_each))
+    return table
+
+
+def _joule(value: float | None) -> str:
+    return "-" if value is None else engineering(value, "J")
+
+
+def cause_table(run: Simulation) -> Table:
+    """What each group of neurons causes, with everything else, and where it is spent."""
+    report = run.report
+    table = table_of("Energy by what causes it, and by where it is spent")
+    for name in ("caused by spikes of", "energy", "per inference", "share"):
+        table.add_column(name, justify="left" if name.startswith("caused") else "right")
+
+    def rows(parts: Mapping[str, float]) -> None:
+        for name, energy in parts.items():
+            share = f"{energy / report.energy:.1%}" if report.energy else "-"
+            table.add_row(escape(name), *_both(energy, report.samples), share)
+
+    rows(report.by_group(run.groups))
+    if any(name.startswith("expert ") for name in run.groups):
+        table.add_section()
+        rows(report.by_expert(run.groups))
+    table.add_section()
+    spent = {
+        "NT": "in neuron tiles",
+        "R0": "in corner routers (R0)",
+        "R1": "in routers (R1)",
+    }
+    rows({spent[kind]: energy for kind, energy in report.by_kind().items()})
+    return table
+
+
+def timing_table(report: CostReport) -> Table:
+    """How long a step has to be, how fast the chip could go, and its power."""
+    timing = report.timing
+    table = table_of("Time and power")
+    for name in ("", f"steps of {engineering(timing.step_time, 's')}", "smallest steps"):
+        table.add_column(name, justify="right" if name else "left")
+
+    def pair(name: str, unit: str, *values: float) -> None:
+        table.add_row(name, *(engineering(value, unit) for value in values))
+
+    smallest = timing.smallest_step
+    pair("step", "s", timing.step_time, smallest)
+    pair("one inference", "s", timing.inference_time, timing.steps * smallest)
+    pair("inferences per second", "", timing.throughput, timing.fastest_throughput)
+    pair("mean power", "W", timing.mean_power, timing.fastest_power)
+    table.add_section()
+    path = engineering(timing.critical_path, "s")
+    table.add_row(
+        "longest way of a spike within a step",
+        f"{timing.reads:,} reads, {timing.hops:,} hops",
+        path,
+    )
+    factor = f"{timing.real_time_factor:.3g} x real time"
+    if not timing.fits:
+        factor = f"TOO SLOW: step_time has to be {engineering(smallest, 's')} or more"
+    table.add_row("how fast it can be", "", factor)
+    return table
+
+
+def area_table(report: CostReport) -> Table:
+    """Area of the chip and of what is switched on, by kind of tile."""
+    area = report.area
+    table = table_of("Area, every crossbar full size")
+    for name in ("kind of tile", "each", "built", "area", "switched on", "area on"):
+        table.add_column(name, justify="left" if name.startswith("kind") else "right")
+    on = area.powered_by_kind()
+    for kind, whole in area.by_kind().items():
+        table.add_row(
+            kind, engineering(area.each[kind], "m2"), f"{area.built[kind]:,}",
+            engineering(whole, "m2"), f"{area.powered[kind]:,}", engineering(on[kind], "m2"),
+        )  # fmt: skip
+    table.add_section()
+    total, powered = engineering(area.total, "m2"), engineering(area.powered_total, "m2")
+    table.add_row("chip", "", "", total, "", powered)
     return table
 
 
@@ -109,5 +212,111 @@ def assumption_table(technology: Technology, used: Sequence[str]) -> Table:
     for name in ("quantity", "value", "source"):
         table.add_column(name)
     for name in used:
-        table.add_row(name, str(technology[name]), technology[name].source)
+        table.add_row(name, str(technology[name]), escape(technology[name].source))
+    return table
+
+
+def used_for(report: CostReport) -> list[str]:
+    """Assumed quantities behind a bill with its times and areas."""
+    used = [name for name, _ in report.assumptions()]
+    return used + [
+        name
+        for name in report.technology.assumptions()
+        if name not in used and (name in _TIMES or name.endswith("_area"))
+    ]
+
+
+_TIMES = ("step_time", "read_pulse", "hop_latency", "settling_time")
+
+
+def sensitivity_table(
+    technology: Technology, elasticities: Mapping[str, float], *, least: float = 5e-4
+) -> Table:
+    """By how many per cent the energy changes if a quantity changes by one.
+
+    Parameters
+    ----------
+    technology : Technology
+    elasticities : mapping of str to float
+        By quantity, in the order of the rows.
+    least : float
+        Elasticities below it share one row.
+    """
+    table = table_of("Sensitivity: change of the energy in % for 1 % more of a quantity")
+    for name in ("quantity", "value", "status", "change [%]"):
+        table.add_column(
+            name, justify="right" if name.startswith(("value", "ch")) else "left"
+        )
+    small = [name for name, value in elasticities.items() if abs(value) < least]
+    for name, value in elasticities.items():
+        if name not in small:
+            quantity = technology[name]
+            table.add_row(name, str(quantity), quantity.status, f"{value:+.3f}")
+    if small:
+        table.add_section()
+        table.add_row(", ".join(small), "", "", f"below {least:g}")
+    return table
+
+
+def platform_table(report: CostReport, found: Sequence[Comparison]) -> Table:
+    """The bill beside what the same events cost at the published prices of other platforms."""
+    table = table_of("Events of one inference at the published prices of other platforms")
+    table.add_column("platform")
+    for name in (
+        "per synaptic op",
+        "per hop",
+        "synapses",
+        "hops",
+        "all published",
+        "status",
+    ):
+        table.add_column(name, justify="right")
+
+    routing = report.by_component()["routing"]
+    table.add_row(
+        f"this chip ({report.technology.name})",
+        _joule(report.energy_per_synaptic_operation),
+        _joule(routing / report.hops if report.hops else None),
+        _joule(report.by_component()["synapses"] / report.samples),
+        _joule(routing / report.samples),
+        _joule(report.energy_per_inference),
+        "assumed" if report.assumptions() else "",
+    )
+    table.add_section()
+    for one in found:
+        operation = one.platform.get("synapse_energy")
+        statuses = count_statuses(one.platform.quantities.values())
+        table.add_row(
+            one.platform.title, "-" if operation is None else str(operation),
+            _joule(one.platform.hop()), _joule(one.energy["synapses"]), _joule(one.energy["hops"]),
+            _joule(one.published), "/".join(name for name, count in statuses.items() if count),
+        )  # fmt: skip
+    table.caption = CAVEAT
+    table.caption_justify = "left"
+    return table
+
+
+def technology_table(known: Sequence[Technology | Platform]) -> Table:
+    """One line for each technology and platform."""
+    table = table_of("Technologies, which price this chip, and platforms to compare with")
+    table.add_column("name", no_wrap=True)
+    for status in count_statuses(()):
+        table.add_column(status, justify="right")
+    table.add_column("what it is", no_wrap=True)
+    for one in known:
+        counts = count_statuses(one.quantities.values())
+        about = shorten(one.about, 54, placeholder=" ...")
+        table.add_row(one.name, *map(str, counts.values()), escape(about))
+    return table
+
+
+def quantity_table(one: Technology | Platform) -> Table:
+    """Every quantity of a technology or platform."""
+    table = table_of(f"{one.name}: {len(one.quantities)} quantities")
+    table.add_column("quantity", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("status", no_wrap=True)
+    table.add_column("source")
+    for name, quantity in one.quantities.items():
+        table.add_row(name, str(quantity), quantity.status, escape(quantity.source))
     return table

@@ -11,6 +11,7 @@ The pipeline, each stage a function from values to a value::
 
 from mosaic_sim.chip import CHIPS, Chip, chip_preset
 from mosaic_sim.chipfile import load_chip
+from mosaic_sim.compare import compare
 from mosaic_sim.compile import compile_program
 from mosaic_sim.cost import CostReport, price
 from mosaic_sim.device import Device
@@ -20,6 +21,7 @@ from mosaic_sim.events import count_events
 from mosaic_sim.image import device_count, writes
 from mosaic_sim.network import Network, join
 from mosaic_sim.place import Placement, place
+from mosaic_sim.platform import Platform, load_platform, platform_preset
 from mosaic_sim.program import Program, load_program, save_program
 from mosaic_sim.recording import Recording
 from mosaic_sim.route import Routing, route
@@ -43,6 +45,7 @@ __all__ = [
     "MosaicError",
     "Network",
     "Placement",
+    "Platform",
     "Program",
     "Recording",
     "Routing",
@@ -51,15 +54,18 @@ __all__ = [
     "Technology",
     "Writing",
     "chip_preset",
+    "compare",
     "compile_program",
     "count_events",
     "device_count",
     "join",
     "lifetime",
     "load_chip",
+    "load_platform",
     "load_program",
     "load_technology",
     "place",
+    "platform_preset",
     "price",
     "price_steps",
     "route",

@@ -155,43 +155,56 @@ class Die:
 
     @cached_property
     def row_excess(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rows that each source drives, and how much more than nominal they conduct.
+        """Rows that each source drives by itself, and how much more than nominal they conduct.
 
         Returns
         -------
         source : int64 array, (r,)
         cell : int64 array, (r,)
         picosiemens : int64 array, (r,)
-            Sum over all devices of the row, whole numbers so that bills add up exactly.
+            As in `beyond_nominal`.
         """
-        nominal, program = self.nominal, self.program
-        where = layout(nominal)
-        chip = program.geometry
-        arrival = where.arrivals(program)
-        source = np.repeat(np.arange(program.sources), np.diff(program.link_offsets))
+        program = self.written if "coincidence" in self.effects else self.program
+        where = layout(self.nominal)
+        every, links = np.arange(program.sources), np.diff(program.link_offsets)
         start, node = where.starts(program)
-        own = np.arange(program.neurons)
-        feedback = where.feedback(program)
-        # A wired row may also be the end of a link: it is driven once.
+        # Two links may end on one row, which is driven once.
         pairs = np.unique(
             np.concatenate([
-                np.stack([source, arrival], 1),
-                np.stack([np.repeat(np.arange(program.sources), np.diff(start)), node], 1),
-                np.stack([program.first_neuron + own, feedback], 1),
-            ]),
-            axis=0,
+                np.stack([np.repeat(every, links), where.arrivals(program)]),
+                np.stack([np.repeat(every, np.diff(start)), node]),
+                np.stack([every[program.first_neuron :], where.feedback(program)]),
+            ], axis=1),
+            axis=1,
         )  # fmt: skip
-        nodes, which = np.unique(pairs[:, 1], return_inverse=True)
+        source, row = pairs
+        rows, which = np.unique(row, return_inverse=True)
+        return source, row // where.rows, self.beyond_nominal(rows)[which.ravel()]
+
+    def beyond_nominal(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """How much more than nominal rows conduct, in whole picosiemens so that bills add up.
+
+        Parameters
+        ----------
+        rows : int64 array, (r,)
+            Numbers as in `mosaic_sim.image.Layout`.
+
+        Returns
+        -------
+        int64 array, (r,)
+            Sum over all devices of the row, also those that hold nothing.
+        """
+        where, chip = layout(self.nominal), self.nominal.geometry
         number, goal = self._held(where.pair, where.connection)
         begin = np.searchsorted(
             number, np.arange(where.rows * chip.cells + 1) * where.columns
         )
-        excess = _kernels.row_excess(
-            self.seed, nodes, begin, number, goal, chip.is_router, chip.lines,
+        excess: NDArray[np.int64] = _kernels.row_excess(
+            self.seed, rows, begin, number, goal, chip.is_router, chip.lines,
             chip.neurons_per_tile, where.widest, where.rows, where.columns,
             np.array(self.physics),
         )  # fmt: skip
-        return pairs[:, 0], pairs[:, 1] // where.rows, excess[which]
+        return excess
 
     def _held(
         self, pair: NDArray[np.int64], connection: NDArray[np.int64]

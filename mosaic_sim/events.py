@@ -27,13 +27,17 @@ __all__ = [
     "event_names",
     "powered",
     "recounted",
+    "seated",
     "spike_events",
     "static_events",
 ]
 
-SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, TILE_STEP, ROUTER_STEP, HOP = range(len(EVENTS))
+(
+    INPUT, SPIKE, STEP, DRIVEN, COMPARED, HCS, LCS, SENSED, TILE_STEP, ROUTER_STEP, HOP,
+    SYNAPSE_EXCESS, ROUTER_EXCESS,
+) = range(len(EVENTS))  # fmt: skip
 
-KINDS = np.array([SPIKE, DRIVEN, COMPARED, HCS, LCS, HOP, len(EVENTS)])
+KINDS = np.array([SPIKE, DRIVEN, COMPARED, HCS, LCS, HOP, INPUT, SENSED, len(EVENTS)])
 """Columns that the kernels fill; the last is the first of the device reads."""
 
 
@@ -50,7 +54,8 @@ def count_events(
     A spike of a source reads every device of every row that it drives:
 
     - in each neuron tile where it arrives, one row of ``2 * neurons_per_tile`` devices, and
-      for a neuron also the feedback row of its own tile, which is wired;
+      for a neuron also the feedback row of its own tile, which is wired; the front-end of
+      each neuron that sits on the tile senses its two columns;
     - in each routing tile on its tree one row of ``4 * lines`` devices, of which one is HCS
       for each line that is asserted; every column is compared once;
     - a neuron's output is wired into the four routers around its tile: a row of each is read,
@@ -83,12 +88,17 @@ def static_events(program: Program) -> dict[int, NDArray[np.int64]]:
     chip = program.geometry
     on = powered(program)
     steps = np.zeros(chip.cells, np.int64)
-    steps[chip.tile_cells] = np.bincount(program.tile, minlength=chip.tiles)
+    steps[chip.tile_cells] = seated(program)
     return {
         STEP: steps,
         TILE_STEP: (on & ~chip.is_router).astype(np.int64),
         ROUTER_STEP: (on & chip.is_router).astype(np.int64),
     }
+
+
+def seated(program: Program) -> NDArray[np.int64]:
+    """Neurons on each tile, (tiles,)."""
+    return np.bincount(program.tile, minlength=program.geometry.tiles)
 
 
 def powered(program: Program) -> NDArray[np.bool_]:
@@ -126,7 +136,8 @@ def spike_events(
     _kernels.spike_events(
         network.first_neuron, network.offsets, level, *tiles_reached(network, placement, chip),
         placement.tile, routing.offsets, routing.cell, routing.side, chip.is_router,
-        chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, KINDS, events, links,
+        chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile,
+        np.bincount(placement.tile, minlength=chip.tiles), KINDS, events, links,
     )  # fmt: skip
     return events.ravel(), links
 
@@ -140,8 +151,8 @@ def recounted(program: Program) -> Program:
         program.first_neuron, program.offsets, program.level,
         *_kernels.tiles_reached(program.offsets, program.target, program.tile, chip.tiles),
         program.tile, program.link_offsets, program.link_cell, program.link_side,
-        chip.is_router, chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, KINDS, events,
-        links,
+        chip.is_router, chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, seated(program),
+        KINDS, events, links,
     )  # fmt: skip
     return program._replace(events=events.ravel(), links=links)
 
@@ -160,5 +171,5 @@ def _wiring(program: Program, chip: Chip) -> tuple[Any, ...]:
         program.first_neuron, program.offsets, program.target, program.level, program.tile,
         program.link_offsets, program.link_cell, program.link_side,
         chip.port_cells[program.port], chip.tile_cells, chip.neighbours, chip.is_router,
-        chip.lines, 2 * chip.neurons_per_tile, KINDS,
+        chip.lines, 2 * chip.neurons_per_tile, seated(program), KINDS,
     )  # fmt: skip

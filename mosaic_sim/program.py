@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENTS", "Program", "load_program", "save_program", "validate"]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the file format of `save_program`."""
 
 
@@ -37,15 +37,19 @@ def _chip(*fields: int) -> Chip:
 
 
 EVENTS = (
+    "input spike",
     "neuron spike",
     "neuron step",
     "line driven",
     "router column compared",
     "router HCS read",
     "router LCS read",
+    "column sensed",
     "neuron tile step",
     "routing tile step",
     "hop",
+    "neuron tile conductance beyond its levels [pS]",
+    "router conductance beyond its states [pS]",
 )
 """Kinds of events; after these come ``device read, level l`` for each conductance level."""
 

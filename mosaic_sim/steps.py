@@ -11,7 +11,17 @@ import numpy as np
 from mosaic_sim import _kernels
 from mosaic_sim.cost import unit_prices
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.events import COMPARED, DRIVEN, EVENTS, KINDS, LCS, static_events
+from mosaic_sim.events import (
+    COMPARED,
+    DRIVEN,
+    EVENTS,
+    INPUT,
+    KINDS,
+    LCS,
+    SENSED,
+    seated,
+    static_events,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,10 +91,11 @@ class Steps:
     @cached_property
     def _cells(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         program, chip = self.program, self.program.geometry
+        price, device = self.prices, self.prices[len(EVENTS) :]
         read = np.zeros((self.rows, chip.tiles))
         table = _kernels.row_prices(
             program.first_neuron, program.offsets, program.target, program.level, program.tile,
-            chip.tiles, self.prices[len(EVENTS) :], 2 * chip.neurons_per_tile,
+            device, 2 * chip.neurons_per_tile * device[0] + seated(program) * price[SENSED],
         )  # fmt: skip
         for spikes in (self.neurons, *self.externals):
             _kernels.step_energy(*spikes, *table, read)
@@ -92,8 +103,7 @@ class Steps:
         tile_of[chip.tile_cells] = np.arange(chip.tiles)
         static = np.zeros(chip.cells)
         for kind, number in static_events(program).items():
-            static += number * self.prices[kind]
-        price = self.prices
+            static += number * price[kind]
         row_price = 4.0 * chip.lines * (price[COMPARED] + price[LCS])
         hops = np.zeros((self.rows, chip.cells), np.int32)
         energy = np.empty((self.rows, chip.cells))
@@ -103,9 +113,10 @@ class Steps:
         )  # fmt: skip
         port = chip.port_cells[program.port]
         leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
+        entering = price[INPUT] + price[DRIVEN]
         for spikes in self.externals:
             _kernels.enter_energy(
-                *spikes, port, leads_on, row_price, price[DRIVEN], hops, energy
+                *spikes, port, leads_on, row_price, entering, hops, energy
             )
         return hops, energy
 

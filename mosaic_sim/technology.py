@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mosaic_sim.errors import ConfigError, suggest
-from mosaic_sim.units import engineering, to_si
+from mosaic_sim.quantity import STATUSES, Quantity, read_quantity, read_tables
+from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,9 +22,6 @@ __all__ = [
     "technology_names",
     "technology_preset",
 ]
-
-STATUSES = ("measured", "derived", "assumed")
-"""How sure a quantity is, surest first."""
 
 QUANTITIES = {
     # how it is operated
@@ -87,29 +83,23 @@ _ABOVE_ZERO = {
     "write_time", "write_tolerance", "endurance", "drift_start", "cell_area",
 }  # fmt: skip
 
-_ORDERED = (
-    ("synapse_lowest", "synapse_highest"),
-    ("router_lcs", "router_threshold"),
-    ("router_threshold", "router_hcs"),
-)
+_SHARES = ("stuck_hcs", "stuck_lcs")
 
-_PROBABILITIES = ("stuck_hcs", "stuck_lcs")
+_AT_MOST = {
+    # Shares of all devices, and relative deviations: beyond 1 a device would often conduct
+    # less than nothing.
+    **dict.fromkeys(
+        ("programming_noise", "device_variation", "read_noise", "relaxation", *_SHARES), 1.0
+    ),
+    # nu = 1 is G ~ 1 / t; the deviation of a logarithm of 3 is a factor of 20 either way.
+    "drift_exponent": 1.0,
+    **dict.fromkeys(
+        ("router_hcs_spread", "router_lcs_spread", "time_constant_spread"), 3.0
+    ),
+}
+"""Largest value that makes sense."""
 
 _FOLDER = Path(__file__).parent / "technologies"
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A value in SI units, with where it comes from and how sure it is."""
-
-    value: float
-    unit: str
-    source: str
-    status: str
-
-    def __str__(self) -> str:
-        """Write the value with a prefix: ``4.00 µS``."""
-        return engineering(self.value, self.unit)
 
 
 @dataclass(frozen=True)
@@ -138,6 +128,49 @@ class Technology:
         return [
             n for n, quantity in self.quantities.items() if quantity.status == "assumed"
         ]
+
+    def with_values(self, **values: float) -> Technology:
+        """Return the same technology with other values [SI], to sweep them.
+
+        What is changed is `assumed` from then on, and its source says what it was.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such quantity, or a value is impossible.
+
+        Examples
+        --------
+        >>> fast = technology_preset("rram-130nm").with_values(read_pulse=1e-8)
+        >>> str(fast["read_pulse"]), fast["read_pulse"].status
+        ('10.0 ns', 'assumed')
+        """
+        changed = dict(self.quantities)
+        for name, value in values.items():
+            if name not in QUANTITIES:
+                raise ConfigError(
+                    f"Unknown quantity {name!r}.{suggest(name, QUANTITIES)} There are: "
+                    f"{', '.join(QUANTITIES)}."
+                )
+            source = f"Set by hand; it was {self[name]} ({self[name].status})."
+            table = {"value": value, "unit": QUANTITIES[name], "source": source}
+            changed[name] = read_quantity(
+                f"{self.name}: {name}", table | {"status": "assumed"}, QUANTITIES[name],
+                above_zero=name in _ABOVE_ZERO,
+            )  # fmt: skip
+        _check(self.name, changed)
+        return replace(self, quantities=changed, text="")
+
+    def scaled(self, name: str, factor: float) -> Technology:
+        """Return the same technology with one quantity times `factor`.
+
+        Examples
+        --------
+        >>> str(technology_preset("rram-130nm").scaled("read_voltage", 0.5)["read_voltage"])
+        '150 mV'
+        """
+        known = self.quantities.get(name)
+        return self.with_values(**{name: 0.0 if known is None else known.value * factor})
 
 
 def technology_names() -> list[str]:
@@ -171,21 +204,12 @@ def load_technology(path: Path | str) -> Technology:
     ------
     ConfigError
         If the file is missing or not TOML, a quantity is missing, unknown, of the wrong unit,
-        not finite, negative or without source, or LCS is not below HCS.
+        not finite, negative or without source; or if together they are impossible: LCS not
+        below HCS, the threshold outside the window between them, a share above 1, a spread as
+        wide as what it is a spread of.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, IsADirectoryError):
-        raise ConfigError(
-            f"There is no technology file {str(path)!r}. Presets: {', '.join(technology_names())}."
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path.name} is not a text file.") from None
-    try:
-        tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name} is not TOML: {error}.") from None
+    text, tables = read_tables(path, "technology", technology_names())
     about = tables.pop("about", None)
     if not isinstance(about, str):
         raise ConfigError(f'{path.name} needs a line about = "what this technology is".')
@@ -199,43 +223,48 @@ def load_technology(path: Path | str) -> Technology:
     if missing:
         raise ConfigError(f"{path.name} lacks {', '.join(missing)}.")
     quantities = {
-        name: _quantity(f"{path.name}: {name}", name, tables[name], base)
+        name: read_quantity(
+            f"{path.name}: {name}", tables[name], base, above_zero=name in _ABOVE_ZERO
+        )
         for name, base in QUANTITIES.items()
     }
-    for low, high in _ORDERED:
-        if not quantities[low].value < quantities[high].value:
-            raise ConfigError(
-                f"{path.name}: {low} is {quantities[low]}; it must be below {high}, "
-                f"{quantities[high]}."
-            )
-    if sum(quantities[name].value for name in _PROBABILITIES) > 1:
-        raise ConfigError(
-            f"{path.name}: {' and '.join(_PROBABILITIES)} add up to more than 1; they are "
-            "shares of all devices."
-        )
+    _check(path.name, quantities)
     return Technology(path.stem, about, quantities, text)
 
 
-def _quantity(where: str, name: str, table: object, base: str) -> Quantity:
-    keys = {"value", "unit", "source", "status"}
-    if not isinstance(table, dict) or set(table) != keys:
-        raise ConfigError(f"{where} needs exactly {', '.join(sorted(keys))}.")
-    value, unit, source, status = (table[k] for k in ("value", "unit", "source", "status"))
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise ConfigError(f"{where} has value {value!r}; it needs a number.")
-    if status not in STATUSES:
-        raise ConfigError(f"{where} has status {status!r}; it must be one of {STATUSES}.")
-    if not isinstance(source, str) or not source.strip():
-        raise ConfigError(f"{where} has no source; say where the number comes from.")
-    if not isinstance(unit, str):
-        raise ConfigError(f"{where} has unit {unit!r}; it needs text.")
-    try:
-        si = to_si(float(value), unit, base)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    if not math.isfinite(si) or si < 0 or (si == 0 and name in _ABOVE_ZERO):
-        zero = "" if name in _ABOVE_ZERO else " or 0"
+def _check(where: str, quantities: Mapping[str, Quantity]) -> None:
+    """Refuse quantities that are impossible together, or by their nature."""
+    value = {name: quantity.value for name, quantity in quantities.items()}
+    for low, high in (("synapse_lowest", "synapse_highest"), ("router_lcs", "router_hcs")):
+        if not value[low] < value[high]:
+            raise ConfigError(
+                f"{where}: {low} is {quantities[low]}; it must be below {high}, "
+                f"{quantities[high]}."
+            )
+    if not value["router_lcs"] < value["router_threshold"] < value["router_hcs"]:
         raise ConfigError(
-            f"{where} is {value} {unit}; it must be finite and above 0{zero}."
+            f"{where}: router_threshold is {quantities['router_threshold']}; it must lie "
+            f"between router_lcs, {quantities['router_lcs']}, and router_hcs, "
+            f"{quantities['router_hcs']}."
         )
-    return Quantity(si, base, source.strip(), status)
+    window = value["synapse_highest"] - value["synapse_lowest"]
+    for name in ("programming_floor", "write_tolerance"):
+        if value[name] > window:
+            raise ConfigError(
+                f"{where}: {name} is {quantities[name]}; it must be at most the window from "
+                f"synapse_lowest to synapse_highest, {engineering(window, 'S')}."
+            )
+    for name, most in _AT_MOST.items():
+        if value[name] > most:
+            raise ConfigError(
+                f"{where}: {name} is {quantities[name]}; it must be at most {most:g}."
+            )
+    if value["endurance"] < 1:
+        raise ConfigError(
+            f"{where}: endurance is {quantities['endurance']}; a device takes at least 1 pulse."
+        )
+    if sum(value[name] for name in _SHARES) > 1:
+        raise ConfigError(
+            f"{where}: {' and '.join(_SHARES)} add up to more than 1; they are shares of all "
+            "devices."
+        )

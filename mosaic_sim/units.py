@@ -46,17 +46,34 @@ def to_si(value: float, unit: str, base: str) -> float:
 def engineering(value: float, unit: str, digits: int = 3) -> str:
     """Write `value` [SI] with the prefix that leaves one to three digits before the point.
 
+    Pure numbers get no prefix. That of an area is squared, so it has up to four digits, or
+    two zeros behind the point, before the next prefix takes over.
+
     Examples
     --------
     >>> engineering(1.234e-8, "J")
     '12.3 nJ'
     >>> engineering(0, "J")
     '0 J'
+    >>> engineering(0.05, ""), engineering(1e6, "")
+    ('0.05', '1,000,000')
+    >>> engineering(1e-12, "m2"), engineering(3e-14, "m2")
+    ('1.00 µm²', '0.0300 µm²')
     """
+    name = unit.replace("2", "²")
     if value == 0 or not math.isfinite(value):
-        return f"{value:g} {unit}"
+        return f"{value:g} {name}".rstrip()
     rounded = float(f"{value:.{digits}g}")
-    step = min(max(3 * math.floor(math.log10(abs(rounded)) / 3 + 1e-12), -18), 9)
-    scaled = rounded / 10.0**step
-    decimals = max(digits - 1 - math.floor(math.log10(abs(scaled))), 0)
-    return f"{scaled:.{decimals}f} {_STEPS[step]}{unit}"
+    if not unit:
+        whole = 1e3 <= abs(rounded) < 1e15
+        return f"{rounded:,.0f}" if whole else f"{rounded:.{digits}g}"
+    power = math.floor(math.log10(abs(rounded)) + 1e-12)
+    if unit.endswith("2"):
+        power = 2 * min(max(3 * ((power + 2) // 6), -9), 3)
+        prefix = _STEPS[power // 2]
+    else:
+        power = min(max(3 * (power // 3), -18), 9)
+        prefix = _STEPS[power]
+    scaled = rounded / 10.0**power
+    decimals = max(digits - 1 - math.floor(math.log10(abs(scaled)) + 1e-12), 0)
+    return f"{scaled:.{decimals}f} {prefix}{name}"

@@ -11,19 +11,21 @@ from mosaic_sim._kernels.options import KERNEL, PART
 @njit(**PART)
 def tally(
     i, n, first, offsets, target, level, tile, link_offsets, link_cell, link_side, port_cell,
-    tile_cell, neighbour, is_router, router_lines, row_devices, kinds, counts, crossed,
+    tile_cell, neighbour, is_router, router_lines, row_devices, seated, kinds, counts, crossed,
 ):  # fmt: skip
     """Add to `counts` what n spikes of source i cause; mark with i + 1 what it reads in `crossed`.
 
-    `kinds` holds the columns of: neuron spike, line driven, column compared, HCS read, LCS
-    read, hop, device read at level 0 (the other levels follow it).
+    `seated` is the number of neurons on each tile. `kinds` holds the columns of: neuron spike,
+    line driven, column compared, HCS read, LCS read, hop, input spike, column sensed, device
+    read at level 0 (the other levels follow it).
     """
-    spike, driven, compared, hcs, lcs, hop, base = kinds
+    spike, driven, compared, hcs, lcs, hop, enters, sensed, base = kinds
     home = np.int64(-1)
     if i >= first:
         home = np.int64(tile_cell[tile[i - first]])
         counts[home, spike] += n
     else:
+        counts[port_cell[i], enters] += n
         counts[port_cell[i], driven] += n
     # Routing tiles: a row of each that the tree crosses, one HCS for each link onwards.
     wired = 0
@@ -49,28 +51,31 @@ def tally(
                 counts[cell, lcs] += 4 * router_lines[cell] * n
     # Neuron tiles: a driven row reads all its devices, those without a synapse too.
     for k in range(offsets[i], offsets[i + 1]):
-        cell = tile_cell[tile[target[k]]]
+        there = tile[target[k]]
+        cell = tile_cell[there]
         if crossed[cell] != i + 1:
             crossed[cell] = i + 1
+            counts[cell, sensed] += seated[there] * n
             counts[cell, base] += row_devices * n
         counts[cell, base] -= n
         counts[cell, base + abs(level[k])] += n
     if home >= 0 and crossed[home] != i + 1:
         crossed[home] = i + 1
+        counts[home, sensed] += seated[tile[i - first]] * n
         counts[home, base] += row_devices * n
 
 
 @njit(**KERNEL)
 def spike_events(
     first, offsets, level, reached_offsets, reached, tile, link_offsets, link_cell, link_side,
-    is_router, edge_lines, router_lines, row_devices, kinds, table, links,
+    is_router, edge_lines, router_lines, row_devices, seated, kinds, table, links,
 ):  # fmt: skip
     """What `tally` counts for one spike of each source, over all cells: `table` (sources, kinds).
 
     `edge_lines` are the lines of an R1, which is what surrounds a tile. `links` (cells) receives
     the number of links that leave each cell.
     """
-    spike, driven, compared, hcs, lcs, hop, base = kinds
+    spike, driven, compared, hcs, lcs, hop, enters, sensed, base = kinds
     crossed = np.zeros(is_router.size, np.int64)
     for i in range(offsets.size - 1):
         count = table[i]
@@ -90,6 +95,9 @@ def spike_events(
                 hops += 1
                 lines += router_lines[cell]
         rows = reached_offsets[i + 1] - reached_offsets[i]
+        fronts = 0
+        for k in range(reached_offsets[i], reached_offsets[i + 1]):
+            fronts += seated[reached[k]]
         count[driven] = link_offsets[i + 1] - link_offsets[i]
         if i >= first:
             count[spike] = 1
@@ -99,13 +107,17 @@ def spike_events(
             own = False
             for k in range(reached_offsets[i], reached_offsets[i + 1]):
                 own |= reached[k] == tile[i - first]
-            rows += not own
+            if not own:
+                rows += 1
+                fronts += seated[tile[i - first]]
         else:
+            count[enters] = 1
             count[driven] += 1
         count[hop] = hops
         count[compared] = 4 * lines
         count[hcs] = asserted
         count[lcs] = 4 * lines - asserted
+        count[sensed] = fronts
         count[base] = rows * row_devices - (offsets[i + 1] - offsets[i])
         for k in range(offsets[i], offsets[i + 1]):
             count[base + abs(level[k])] += 1
@@ -114,7 +126,7 @@ def spike_events(
 @njit(**KERNEL)
 def count_events(
     spikes, first, offsets, target, level, tile, link_offsets, link_cell, link_side, port_cell,
-    tile_cell, neighbour, is_router, router_lines, row_devices, kinds, counts,
+    tile_cell, neighbour, is_router, router_lines, row_devices, seated, kinds, counts,
 ):  # fmt: skip
     """Add to `counts` (cells, kinds) what `spikes` of each source cause."""
     crossed = np.zeros(is_router.size, np.int64)
@@ -123,17 +135,18 @@ def count_events(
             tally(
                 i, spikes[i], first, offsets, target, level, tile, link_offsets, link_cell,
                 link_side, port_cell, tile_cell, neighbour, is_router, router_lines,
-                row_devices, kinds, counts, crossed,
+                row_devices, seated, kinds, counts, crossed,
             )  # fmt: skip
 
 
 @njit(**KERNEL)
-def row_prices(first, offsets, target, level, tile, tiles, prices, row_devices):
+def row_prices(first, offsets, target, level, tile, prices, row_price):
     """Price of reading the rows that one spike of each source drives: (offsets, tiles, prices).
 
-    `prices` are those of a device at each level.
+    `prices` are those of a device at each level, `row_price` that of a row in which all devices
+    are at level 0, for each tile.
     """
-    sources = offsets.size - 1
+    sources, tiles = offsets.size - 1, row_price.size
     start = np.zeros(sources + 1, np.int64)
     place = np.zeros(tiles, np.int64)  # of each tile in the list, + 1
     for fill in range(2):  # first count, then fill
@@ -149,7 +162,7 @@ def row_prices(first, offsets, target, level, tile, tiles, prices, row_devices):
                 place[home] = at + 1
                 if fill:
                     where[at] = home
-                    price[at] = row_devices * prices[0]
+                    price[at] = row_price[home]
                 at += 1
             for k in range(offsets[i], offsets[i + 1]):
                 there = tile[target[k]]
@@ -157,7 +170,7 @@ def row_prices(first, offsets, target, level, tile, tiles, prices, row_devices):
                     place[there] = at + 1
                     if fill:
                         where[at] = there
-                        price[at] = row_devices * prices[0]
+                        price[at] = row_price[there]
                     at += 1
                 if fill:
                     price[place[there] - 1] += prices[abs(level[k])] - prices[0]
@@ -248,15 +261,15 @@ def cell_energy(
 
 @njit(**KERNEL)
 def enter_energy(
-    row_offsets, source, times, port_cell, leads_on, row_price, driven, hops, energy
+    row_offsets, source, times, port_cell, leads_on, row_price, entering, hops, energy
 ):
-    """Add what spikes from outside drive where they enter; an unread one goes no further."""
+    """Add what spikes from outside cost where they enter; an unread one goes no further."""
     for r in range(row_offsets.size - 1):
         for e in range(row_offsets[r], row_offsets[r + 1]):
             i = source[e]
             n = np.int32(times[e] if times.size else 1)
             cell = port_cell[i]
-            energy[r, cell] += n * driven
+            energy[r, cell] += n * entering
             if leads_on[i]:
                 hops[r, cell] += n
                 energy[r, cell] += n * row_price[cell]

@@ -299,14 +299,17 @@ def shared_line(cell, side, line, capacity):
 def longest_path(
     first, offsets, target, delay, order, tile, link_offsets, link_cell, is_router
 ):
-    """(reads, hops) along the longest chain of synapses without delay.
+    """(reads, hops) along the longest chain of synapses without delay, and one after it.
 
-    The hops of one synapse are bounded by the routing tiles that its source's tree crosses.
+    A spike with a delay has arrived by the end of the step in which it was fired, too, but
+    causes nothing more in it. The hops of one synapse are bounded by the routing tiles that
+    its source's tree crosses.
     """
     cells = is_router.size
     stamp = np.zeros(cells, np.int64)  # source + 1
     neurons = order.size
     arrive = np.zeros((neurons, 2), np.int64)
+    longest = np.zeros(2, np.int64)
     for n in range(first + neurons):
         i = n if n < first else first + order[n - first]
         reads, hops = np.int64(0), np.int64(0)
@@ -321,13 +324,11 @@ def longest_path(
                 stamp[at] = i + 1
                 tree += 1
         for k in range(offsets[i], offsets[i + 1]):
+            j = target[k]
+            far = tree if tile[j] != home else 0
+            longest[0] = max(longest[0], reads + 1)
+            longest[1] = max(longest[1], hops + far)
             if delay[k] == 0:
-                j = target[k]
-                far = tree if tile[j] != home else 0
                 arrive[j, 0] = max(arrive[j, 0], reads + 1)
                 arrive[j, 1] = max(arrive[j, 1], hops + far)
-    longest = np.zeros(2, np.int64)
-    for j in range(neurons):
-        longest[0] = max(longest[0], arrive[j, 0])
-        longest[1] = max(longest[1], arrive[j, 1])
     return longest

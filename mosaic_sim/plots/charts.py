@@ -36,7 +36,9 @@ from mosaic_sim.plots.grid import (
 
 __all__ = ["energy_by_component", "energy_by_tile"]
 
-COMPONENT_COLOURS = dict(zip(COMPONENTS, (*PALETTE[:3], "#B0B0B0"), strict=True))
+COMPONENT_COLOURS = dict(
+    zip(COMPONENTS, (PALETTE[3], *PALETTE[:3], "#B0B0B0"), strict=True)
+)
 """Static energy is grey: nobody has published it, so it stands apart."""
 
 

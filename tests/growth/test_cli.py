@@ -129,10 +129,20 @@ def test_show_prints_one_run_in_full_and_several_side_by_side(mosaic, runs):
         "After each task",
         "Decisions",
         "Assumed",
+        "Sensitivity",
     ):
         assert title in out
+    bill = runs["grow"].seed(0).lines("cost")[-1]
+    rows = [line.split() for line in out[out.index("Sensitivity") :].splitlines()]
+    for name, elasticity in bill["sensitivity"].items():
+        if abs(elasticity) >= 5e-4:
+            assert [name, "assumed", f"{elasticity:+.3f}"] in [
+                [row[0], *row[3:]] for row in rows if len(row) == 5
+            ]
     code, out, _ = mosaic("show", runs["grow"].path, runs["naive"].path)
     assert code == 0
+    most = max(bill["sensitivity"], key=bill["sensitivity"].get)
+    assert f"depends most on {most} (+" in " ".join(out.split())
     assert "Decisions" not in out
     assert next(line for line in out.splitlines() if "naive" in line).split()[-2:] == [
         "grow", "naive",
@@ -235,6 +245,7 @@ def test_price_takes_a_preset_or_a_file_and_leaves_the_run_as_it_is(
         assert (code, err) == (0, "")
         assert "rram-130nm" in out
         assert name in out
+        assert "Sensitivity" in out[out.index("Assumed quantities") :]
         lines = (folder / "seed-0" / f"cost-{name}.jsonl").read_text().splitlines()
         priced[name] = [json.loads(line) for line in lines]
         for now, then in zip(priced[name], old, strict=True):

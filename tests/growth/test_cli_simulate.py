@@ -128,13 +128,18 @@ def test_it_prints_what_was_read_who_fired_and_the_bill(mosaic, folder, spikes):
     assert f"spikes.npz: 3 samples of 25 steps, {spikes.sum()} spikes" in said
     assert "4 x 4 tiles of 24 neurons, 1 in use; placed greedy, routed greedy" in said
     total = recording.total[program.first_neuron :]
+    by_group = report.by_group({"hidden": np.arange(8), "out": np.arange(8, 11)})
     lines = [line.split() for line in out.splitlines()]
     for name, members in (("hidden", range(8)), ("out", range(8, 11))):
-        (row,) = [line for line in lines if line[:1] == [name]]
+        row, caused = [line for line in lines if line[:1] == [name]]
         count = int(total[list(members)].sum())
         assert row[1:3] == [str(len(members)), str(count)]
         assert row[3] == f"{count / (75 * len(members)):.2%}"
         assert row[4] == str(int((total[list(members)] == 0).sum()))
+        assert caused[1:3] == engineering(by_group[name], "J").split()
+    for name in ("(inputs)", "(static)"):
+        (row,) = [line for line in lines if line[:1] == [name]]
+        assert row[1:3] == engineering(by_group[name], "J").split()
     assert "The bill under rram-130nm: 3 samples of 25 steps" in said
     (row,) = [line for line in lines if line[:1] == ["total"]]
     assert " ".join(row[1:]) == (
@@ -151,7 +156,76 @@ def test_it_prints_what_was_read_who_fired_and_the_bill(mosaic, folder, spikes):
     least, most = (engineering(f(prices), "J") for f in (min, max))
     assert f"device read {reads:,} {least} to {most} " in said
     assert f"device writes, on an empty chip {writes(None, program):,} " in said
-    assert "Assumed quantities of rram-130nm" in said
+    assert (
+        f"energy per synaptic operation {engineering(report.energy / operations(report), 'J')}"
+        in said
+    )
+    for kind, area in report.area.by_kind().items():
+        (row,) = [line for line in lines if line[:1] == [kind]]
+        assert row[4:6] == engineering(area, "m2").split()
+    timing = report.timing
+    path = engineering(timing.critical_path, "s")
+    assert f"{timing.reads} reads, {timing.hops} hops {path}" in said
+    assert f"{timing.real_time_factor:.3g} x real time" in said
+    # It ends with its assumptions, and with what matters.
+    ends = said[said.index("Assumed quantities of rram-130nm") :]
+    for name in ("read_voltage", "settling_time", "cell_area"):
+        assert name in ends
+    ends = ends[ends.index("Sensitivity") :]
+    for name, quantity, elasticity in report.sensitivity():
+        if abs(elasticity) >= 5e-4:
+            assert f"{name} {quantity} {quantity.status} {elasticity:+.3f}" in ends
+    assert "published prices of other platforms" not in said
+
+
+def operations(report):
+    return sum(report.spikes[i] * n for i, n in enumerate(np.diff(report.program.offsets)))
+
+
+def test_compare_puts_the_run_beside_other_platforms(mosaic, folder, spikes):
+    args = (
+        folder / "net.nir",
+        "--input",
+        folder / "spikes.npz",
+        "--chip",
+        "demo",
+        *SNNTORCH,
+    )
+    code, out, err = mosaic(*args, "--compare")
+    assert (code, err) == (0, "")
+    _, _, report = by_hand(folder, spikes)
+    said = words(out)
+    assert "the other platform would place and route it otherwise" in said
+    each = operations(report) / 3
+    hops = report.hops / 3
+    for line in (
+        f"ODIN 12.7 pJ - {engineering(12.7e-12 * each, 'J')} - "
+        f"{engineering(12.7e-12 * each, 'J')} derived",
+        f"Neurogrid - 14.0 nJ - {engineering(14e-9 * hops, 'J')} "
+        f"{engineering(14e-9 * hops, 'J')} assumed",
+    ):
+        assert line in said
+    for one in simulation.compare(report):
+        assert one.platform.title in said
+
+
+def test_a_step_that_is_too_short_is_said_loudly(mosaic, folder, tmp_path):
+    preset = simulation.make_technology("rram-130nm")
+    slow = tmp_path / "slow.toml"
+    slow.write_text(preset.text.replace('value = 1\nunit = "ms"', 'value = 1\nunit = "us"'))
+    args = (
+        folder / "net.nir",
+        "--input",
+        folder / "spikes.npz",
+        "--chip",
+        "demo",
+        *SNNTORCH,
+    )
+    code, out, err = mosaic(*args, "--technology", slow, "--out", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "TOO SLOW: step_time has to be 2.2" in words(out)
+    facts = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert not facts["bill"]["timing"]["fits"]
 
 
 def test_out_keeps_program_recording_and_report(mosaic, folder, spikes, tmp_path):
@@ -177,6 +251,13 @@ def test_out_keeps_program_recording_and_report(mosaic, folder, spikes, tmp_path
     facts = json.loads((out / "report.json").read_text())
     assert facts["bill"]["energy_per_inference"] == report.energy / 3
     assert facts["bill"]["writes"] == writes(None, program)
+    assert sum(facts["bill"]["by_kind"].values()) == pytest.approx(report.energy / 3)
+    assert facts["bill"]["area"]["total"] == report.area.total
+    assert facts["bill"]["timing"]["fits"]
+    assert facts["bill"]["timing"]["mean_power"] == report.timing.mean_power
+    assert facts["bill"]["sensitivity"] == {
+        name: elasticity for name, _, elasticity in report.sensitivity()
+    }
     assert [row["count"] for row in facts["bill"]["rows"]] == [r.count for r in report.rows]
     assert facts["spikes"] == {
         "inputs": int(spikes.sum()),

@@ -6,77 +6,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paper import DRIVE, SPIKES, technology, tiny
 from strategies import FEW, build, builds, chain, drives, placed
 
 from mosaic_sim import (
     Chip,
     Device,
     MosaicError,
-    Network,
-    Technology,
     price,
     simulate,
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
 from mosaic_sim.events import count_events, count_totals, event_names, spike_events
-from mosaic_sim.technology import QUANTITIES, Quantity
-
-# Round numbers, so that every price is exact and can be worked out on paper.
-ROUND = {
-    "step_time": 0.25, "read_voltage": 3, "read_pulse": 0.5, "synapse_lowest": 2,
-    "synapse_highest": 17, "router_lcs": 1, "router_hcs": 8, "neuron_spike_energy": 64,
-    "neuron_step_energy": 128, "comparator_energy": 0.25, "line_energy": 0.5,
-    "neuron_tile_leakage": 1024, "routing_tile_leakage": 512, "hop_latency": 16,
-    "write_energy": 7, "write_time": 1, "endurance": 1,
-}  # fmt: skip
-
-
-def technology(statuses=None, **values):
-    statuses = statuses or {}
-    return Technology(
-        "paper",
-        "for the tests",
-        {
-            name: Quantity(
-                float(value), QUANTITIES[name], "me", statuses.get(name, "measured")
-            )
-            for name, value in (ROUND | values).items()
-        },
-    )
-
 
 # --- a bill by hand -------------------------------------------------------------------
 
 
-def tiny():
-    """Two inputs, a neuron on each of two tiles, and one that nobody reaches.
-
-    Cells of the 3 x 5 grid; tiles 6 and 8, R1 at odd numbers, R0 at even ones:
-
-         0  1  2  3  4      input 0 enters R1 1 from the north, on to tile 6
-         5 [6] 7 [8] 9      input 1 enters R1 3 from the north, on to tile 8
-        10 11 12 13 14      neuron 0 leaves tile 6 to the east, over R1 7, to tile 8
-    """
-    network = Network.from_synapses(
-        inputs=2, neurons=3, source=[0, 1, 2], target=[0, 1, 1], weight=[2.0, 2.0, -0.8],
-        leak=0.0, reset="none",
-    )  # fmt: skip
-    chip = Chip(1, 2, neurons_per_tile=2, tile_lines=2, r0_lines=1, r1_lines=2)
-    return build(network, chip, placed([0, 1, 0], [0, 0, 1], [0, 1]), Device())
-
-
-# Input 0 spikes twice, input 1 once; neuron 0 fires twice, neuron 1 once (2 - 0.8 > 1).
-DRIVE = np.array([[[1, 0], [1, 1], [0, 0]]])
-SPIKES = (2, 1, 2, 1, 0)
-
 # Events of one spike. A row of a tile has 2 x 2 devices, of an R1 4 x 2 = 8.
+# Neurons 0 and 2 sit on tile 0, neuron 1 on tile 1.
 INPUT_0 = {
+    "input spike": 1, "column sensed": 2,
     "line driven": 2,  # into R1 1, into tile 6
     "router column compared": 8, "router HCS read": 1, "router LCS read": 7, "hop": 1,
     "device read, level 15": 1, "device read, level 0": 3,  # 2.0 of 2.0: the highest level
 }  # fmt: skip
-INPUT_1 = INPUT_0  # the same one tile further east
+INPUT_1 = INPUT_0 | {"column sensed": 1}  # the same one tile further east
 NEURON_0 = {
     "neuron spike": 1,
     "line driven": 2,  # tile 6 to R1 7, R1 7 to tile 8
@@ -84,11 +39,12 @@ NEURON_0 = {
     "router HCS read": 1, "router LCS read": 7 + 3 * 8, "hop": 1,
     "device read, level 6": 1,  # 0.8 of 2.0, 15 levels: 6
     "device read, level 0": 3 + 4,  # the other columns, and its own feedback row
+    "column sensed": 1 + 2,  # neuron 1; and in the feedback row neurons 0 and 2
 }  # fmt: skip
 NEURON_1 = {
     "neuron spike": 1,
     "router column compared": 4 * 8, "router LCS read": 4 * 8,  # R1 3, 7, 9, 13: wired only
-    "device read, level 0": 4,
+    "device read, level 0": 4, "column sensed": 1,
 }  # fmt: skip
 STEPS = {
     "neuron step": 3, "neuron tile step": 2,
@@ -116,6 +72,7 @@ def test_every_event_of_a_tiny_network_is_counted_as_by_hand():
     counts = {row.event: row.count for row in report.rows}
     assert counts == expected_counts(SPIKES, steps=3)
     assert counts == {  # and the sums, worked out once more
+        "input spike": 3, "column sensed": 2 * 2 + 1 + 2 * 3 + 1,
         "neuron spike": 3, "neuron step": 9, "line driven": 10,
         "router column compared": 120, "router HCS read": 5, "router LCS read": 115,
         "neuron tile step": 6, "routing tile step": 21, "hop": 5,
@@ -127,19 +84,22 @@ def test_the_energy_of_a_tiny_network_is_the_one_worked_out_by_hand():
     program = tiny().program
     report = price(program, simulate(program, DRIVE), technology())
     # A read is 3 V squared x 0.5 s x conductance: 4.5 J per siemens; level l has 2 + l.
-    synapses = 27 * 9 + 2 * 4.5 * (2 + 6) + 3 * 4.5 * 17
+    encoding = 3 * 32
+    synapses = 27 * 9 + 2 * 4.5 * (2 + 6) + 3 * 4.5 * 17 + 12 * 2
     neurons = 3 * 64 + 9 * 128
     routing = 10 * 0.5 + 120 * 0.25 + 5 * 36 + 115 * 4.5
     static = 6 * 256 + 21 * 128
     assert report.by_component() == {
-        "synapses": synapses, "neurons": neurons, "routing": routing, "static": static,
+        "encoding": encoding, "synapses": synapses, "neurons": neurons, "routing": routing,
+        "static": static,
     }  # fmt: skip
-    assert report.energy == synapses + neurons + routing + static
+    assert report.energy == encoding + synapses + neurons + routing + static
     assert report.energy_per_inference == report.energy
     assert report.hops == 5
     assert report.devices == {"NT": 6, "R0": 0, "R1": 3}
-    # Input 0, neuron 0, neuron 1 within one step: two reads of 0.5 s, two hops of 16 s.
-    assert report.critical_path == 2 * 0.5 + 2 * 16
+    # Input 0, neuron 0, neuron 1 within one step: two reads of 0.5 s, each of which settles
+    # for 0.25 s, and two hops of 16 s.
+    assert report.critical_path == 2 * 0.75 + 2 * 16
 
 
 def test_the_energy_of_each_tile_of_a_tiny_network_is_the_one_worked_out_by_hand():
@@ -151,14 +111,15 @@ def test_the_energy_of_each_tile_of_a_tiny_network_is_the_one_worked_out_by_hand
     for cell, times in wires.items():
         expected = 3 * 128 + times * row
         if cell == 1:
-            expected += 2 * (on + 2 * 0.5)  # input 0: in from the port, on to tile 6
+            expected += 2 * (32 + on + 2 * 0.5)  # input 0: in from the port, on to tile 6
         if cell == 3:
-            expected += on + 2 * 0.5
+            expected += 32 + on + 2 * 0.5
         if cell == 7:
             expected += 2 * (on + 0.5)  # neuron 0; its line into R1 7 is tile 6's
         assert energy[cell] == expected, cell
-    tile_0 = 2 * (64 + 0.5 + 4 * 9) + 2 * (3 * 9 + 76.5) + 2 * 3 * 128 + 3 * 256
-    tile_1 = 64 + 4 * 9 + (3 * 9 + 76.5) + 2 * (3 * 9 + 36) + 3 * 128 + 3 * 256
+    # Two rows of tile 0 for each spike of neuron 0, two neurons sensed in each.
+    tile_0 = 2 * (64 + 0.5 + 4 * 9) + 2 * (3 * 9 + 76.5) + 4 * 4 + 2 * 3 * 128 + 3 * 256
+    tile_1 = 64 + 4 * 9 + (3 * 9 + 76.5) + 2 * (3 * 9 + 36) + 4 * 2 + 3 * 128 + 3 * 256
     assert energy[6] == tile_0
     assert energy[8] == tile_1
     assert not energy[[0, 2, 4, 10, 12, 14]].any()

@@ -27,7 +27,7 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.image import devices, layout
-from mosaic_sim.technology import Quantity
+from mosaic_sim.quantity import Quantity
 
 RRAM = technology_preset("rram-130nm")
 STATIC = [name for name in EFFECTS if name not in ("reading", "coincidence")]

@@ -93,6 +93,25 @@ def test_numbers_are_written_as_one_would_by_hand(value, text):
 
 
 @pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.05, "", "0.05"), (1e6, "", "1,000,000"), (0, "", "0"), (0.4342, "", "0.434"),
+     (1e-4, "", "0.0001"), (999.6, "", "1,000"), (1e18, "", "1e+18"), (-2500, "", "-2,500"),
+     (1e-12, "m2", "1.00 µm²"), (3e-14, "m2", "0.0300 µm²"), (5e-9, "m2", "5000 µm²"),
+     (2.5e-6, "m2", "2.50 mm²"), (1e-15, "m2", "1000 nm²"), (0, "m2", "0 m²"),
+     (4e-22, "m2", "0.000400 nm²"), (1, "m2", "1.00 m²")],
+)  # fmt: skip
+def test_pure_numbers_have_no_prefix_and_that_of_an_area_is_squared(value, unit, text):
+    assert engineering(value, unit) == text
+
+
+@given(st.floats(1e-19, 1e7), st.integers(1, 6))
+def test_an_area_is_read_back_to_the_digits(value, digits):
+    number, unit = engineering(value, "m2", digits).split(" ")
+    again = to_si(float(number), unit.replace("²", "2"), "m2")
+    assert math.isclose(again, value, rel_tol=0.5001 * 10.0 ** (1 - digits))
+
+
+@pytest.mark.parametrize(
     ("name", "known", "text"),
     [
         (
@@ -121,7 +140,8 @@ def test_a_preset_holds_what_its_file_says(name):
     for key, table in tables.items():
         quantity = technology[key]
         prefix = table["unit"].removesuffix(QUANTITIES[key])
-        si = float(f"{table['value']}e{PREFIXES[prefix]}")
+        power = PREFIXES[prefix] * (2 if QUANTITIES[key] == "m2" else 1)
+        si = float(Fraction(str(table["value"])) * Fraction(10) ** power)
         assert math.isclose(quantity.value, si, rel_tol=2.3e-16)
         assert quantity.unit == QUANTITIES[key]
         assert quantity.source == table["source"].strip()
@@ -212,6 +232,25 @@ def test_an_unknown_quantity_is_refused_with_the_nearest(tmp_path):
         ),
         ("router_lcs", {"value": 100}, "router_lcs is 100 µS.*below router_hcs"),
         ("router_hcs", {"value": 1}, "router_lcs is 4.00 µS.*below router_hcs, 1.00 µS"),
+        (
+            "router_threshold",
+            {"value": 4},
+            "router_threshold is 4.00 µS; .* between router_lcs, 4.00 µS, and router_hcs",
+        ),
+        ("router_threshold", {"value": 101}, "router_threshold is 101 µS; .* 100 µS"),
+        ("wire_resistance", {"value": -1}, "wire_resistance is -1 Ohm; .*above 0 or 0"),
+        ("stuck_hcs", {"value": 1.01}, "stuck_hcs is 1.01; it must be at most 1"),
+        ("device_variation", {"value": 2}, "device_variation is 2; it must be at most 1"),
+        ("drift_exponent", {"value": 1.5}, "drift_exponent is 1.5; it must be at most 1"),
+        ("router_lcs_spread", {"value": 4}, "router_lcs_spread is 4; .* at most 3"),
+        (
+            "programming_floor",
+            {"value": 144},
+            "programming_floor is 144 µS; .* synapse_lowest to synapse_highest, 143 µS",
+        ),
+        ("write_tolerance", {"value": 1, "unit": "S"}, "write_tolerance is 1.00 S; .*143"),
+        ("endurance", {"value": 0.5}, "endurance is 0.5; .* at least 1 pulse"),
+        ("cell_area", {"unit": "um"}, "cell_area: unit 'um' is not 'm2'"),
     ],
 )
 def test_a_bad_quantity_is_refused_by_file_and_name(tmp_path, name, change, message):
@@ -229,19 +268,75 @@ def test_a_quantity_that_is_no_table_is_refused(tmp_path, value):
         load_technology(written(tmp_path, good() | {"read_pulse": value}))
 
 
-def test_energies_and_leakage_may_be_zero(tmp_path):
+def test_shares_that_add_up_to_more_than_all_devices_are_refused(tmp_path):
     content = good()
-    zeros = ["neuron_spike_energy", "neuron_step_energy", "comparator_energy", "line_energy",
-             "neuron_tile_leakage", "routing_tile_leakage"]  # fmt: skip
-    for name in zeros:
+    content["stuck_hcs"]["value"] = content["stuck_lcs"]["value"] = 0.6
+    with pytest.raises(ConfigError, match=r"stuck_hcs and stuck_lcs add up to more than 1"):
+        load_technology(written(tmp_path, content))
+
+
+MAY_BE_ZERO = [
+    "neuron_spike_energy", "neuron_step_energy", "sense_energy", "comparator_energy",
+    "line_energy", "input_energy", "neuron_tile_leakage", "routing_tile_leakage",
+    "settling_time", "programming_noise", "programming_floor", "device_variation",
+    "read_noise", "drift_exponent", "relaxation", "stuck_hcs", "stuck_lcs",
+    "router_hcs_spread", "router_lcs_spread", "time_constant_spread", "time_constant_slope", "synapse_constant_spread",
+    "wire_resistance", "transistor_resistance", "transistor_leakage", "neuron_area",
+    "comparator_area", "driver_area",
+]  # fmt: skip
+
+
+def test_energies_leakage_and_every_departure_from_the_ideal_may_be_zero(tmp_path):
+    content = good()
+    for name in MAY_BE_ZERO:
         content[name]["value"] = 0
     technology = load_technology(written(tmp_path, content))
-    assert [technology[name].value for name in zeros] == [0.0] * len(zeros)
-    for name in set(QUANTITIES) - set(zeros):
-        content = good()
-        content[name]["value"] = 0
-        with pytest.raises(ConfigError, match=f"{name} is 0"):
-            load_technology(written(tmp_path, content))
+    assert [technology[name].value for name in MAY_BE_ZERO] == [0.0] * len(MAY_BE_ZERO)
+
+
+@pytest.mark.parametrize("name", sorted(set(QUANTITIES) - set(MAY_BE_ZERO)))
+def test_what_nothing_works_without_may_not_be_zero(tmp_path, name):
+    content = good()
+    content[name]["value"] = 0
+    with pytest.raises(ConfigError, match=f"{name} is 0"):
+        load_technology(written(tmp_path, content))
+
+
+# --- other values ---------------------------------------------------------------------
+
+
+def test_other_values_are_assumed_and_leave_the_rest_and_the_original_alone():
+    preset = technology_preset("rram-22nm")
+    other = preset.with_values(read_voltage=0.4, read_pulse=1e-9)
+    assert other["read_voltage"].value == 0.4
+    assert other["read_voltage"].status == "assumed"
+    assert other["read_voltage"].source == "Set by hand; it was 200 mV (derived)."
+    assert preset["read_voltage"].value == 0.2
+    assert other.text == ""
+    for name in set(QUANTITIES) - {"read_voltage", "read_pulse"}:
+        assert other[name] is preset[name]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"read_voltag": 1}, r"'read_voltag'\. Did you mean 'read_voltage'"),
+        ({"read_pulse": -1}, "rram-130nm: read_pulse is -1 s; it must be finite"),
+        ({"read_pulse": math.nan}, "read_pulse is nan"),
+        ({"router_lcs": 1e-3}, "router_lcs is 1.00 mS; it must be below router_hcs"),
+        ({"stuck_lcs": 1.5}, "stuck_lcs is 1.5"),
+    ],
+)
+def test_impossible_values_are_refused_by_name(values, message):
+    with pytest.raises(ConfigError, match=message):
+        technology_preset("rram-130nm").with_values(**values)
+
+
+def test_a_technology_is_scaled_in_one_quantity():
+    preset = technology_preset("rram-130nm")
+    assert preset.scaled("line_energy", 3)["line_energy"].value == pytest.approx(432e-15)
+    with pytest.raises(ConfigError, match="'line_energi'"):
+        preset.scaled("line_energi", 3)
 
 
 @pytest.mark.parametrize("about", [None, 3])
