@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ from rich.text import Text
 # Whatever is slow to load (torch, Numba, matplotlib) is imported where a command needs it.
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from growth.report import Summary
     from growth.simulation import Simulation
 
@@ -231,6 +234,40 @@ def simulate(
             "--compare", help="Price the run on other platforms too, as far as published."
         ),
     ] = False,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            help="Run so many dies with real devices besides: mean, interval and yield. Labels "
+            "of the samples come from the array 'labels' of the input."
+        ),
+    ] = None,
+    effects: Annotated[
+        str | None,
+        typer.Option(
+            help="What is not ideal on the dies, separated by commas; all by default."
+        ),
+    ] = None,
+    wanted: Annotated[
+        float, typer.Option(help="Accuracy from which a die counts as good.", min=0, max=1)
+    ] = 0.9,
+    seed: Annotated[int, typer.Option(help="Seed of the first die.", min=0)] = 0,
+    attempts: Annotated[
+        int,
+        typer.Option(
+            help="Pulses at most to write a device, with a look after each.", min=1
+        ),
+    ] = 1,
+    age: Annotated[
+        float, typer.Option(help="Seconds since the dies were written.", min=0)
+    ] = 0.0,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            help="Parts of a step within which spikes coincide in routing tiles: as many pulses "
+            "as fit by default, 1 is the worst case.",
+            min=1,
+        ),
+    ] = None,
 ) -> None:
     """Put a network from another tool on a chip, run it on spikes, and print the bill."""
     from growth import tables
@@ -240,6 +277,8 @@ def simulate(
 
     if plot and out is None:
         raise MosaicError("--plot needs a folder to draw into: --out FOLDER.")
+    if effects is not None and devices is None:
+        raise MosaicError("--effects needs the number of dies: --devices 50.")
     reading = {"dt": dt, "reset": reset, "method": method, "exporter": exporter}
     if reset_delay is not None:
         reading["prompt"] = not reset_delay
@@ -257,17 +296,34 @@ def simulate(
     console.print(tables.area_table(report))
     if compare:
         console.print(tables.platform_table(report, price_elsewhere(report)))
+    many = None
+    if devices is not None:
+        from growth.dies import run_dies
+        from growth.simulation import EFFECTS, read_labels
+
+        chosen = (
+            tuple(EFFECTS)
+            if effects is None
+            else tuple(e.strip() for e in effects.split(","))
+        )
+        with _counting(console, devices, "dies") as advance:
+            many = run_dies(
+                done.program, report.technology, done.recording.drive, dies=devices,
+                labels=read_labels(spikes), effects=chosen, seed=seed, attempts=attempts,
+                age=age, windows=windows, done=advance,
+            )  # fmt: skip
+        console.print(tables.dies_table(many, wanted, report.energy_per_inference))
     console.print(tables.assumption_table(report.technology, tables.used_for(report)))
     found = {e.name: e.elasticity for e in report.sensitivity()}
     console.print(tables.sensitivity_table(report.technology, found))
     if out is None:
         return
-    for path in save(done, out):
+    for path in save(done, out, None if many is None else many.facts(wanted)):
         console.print(f"stored  {path}", highlight=False, soft_wrap=True)
     if plot:
         from growth.simulation_drawing import draw_simulation
 
-        for path in draw_simulation(done, out):
+        for path in draw_simulation(done, out, many):
             console.print(f"figure  {path}", highlight=False, soft_wrap=True)
 
 
@@ -348,6 +404,23 @@ def _tell(console: Console, done: Simulation) -> None:
         grid.add_row(Text(name), Text(text))
     console.print(grid)
     console.print()
+
+
+@contextmanager
+def _counting(console: Console, total: int, what: str) -> Iterator[Callable[[], None]]:
+    """Show a bar that goes on each time the function it gives is called."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda: bar.advance(task)
 
 
 def _console() -> Console:

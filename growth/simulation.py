@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaic_sim import (
+    EFFECTS,
     Chip,
     CostReport,
     Device,
@@ -34,6 +35,7 @@ from mosaic_sim import (
     place,
     price,
     route,
+    sample_die,
     save_program,
     simulate,
     technology_preset,
@@ -59,12 +61,18 @@ from mosaic_sim.technology import technology_names
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from mosaic_sim.spikes import Drive
+
 __all__ = [
     "CAVEAT",
     "COMPONENTS",
+    "EFFECTS",
     "Comparison",
     "CostReport",
+    "Drive",
+    "Events",
     "Platform",
+    "Program",
     "Recording",
     "Simulation",
     "Technology",
@@ -74,12 +82,16 @@ __all__ = [
     "find_chip",
     "find_technology",
     "make_technology",
+    "price",
     "price_writes",
     "put_on_chip",
+    "read_labels",
     "read_network",
     "read_spikes",
     "routing_of",
+    "sample_die",
     "save",
+    "simulate",
     "simulate_file",
     "status_words",
     "technologies",
@@ -346,6 +358,11 @@ def read_spikes(path: Path) -> NDArray[Any] | Events:
         raise MosaicError(f"{path.name}: {error}") from None
 
 
+def read_labels(path: Path) -> NDArray[Any] | None:
+    """Read ``labels``, what is right for each sample, from an input file, if it has them."""
+    return _arrays(path).get("labels")
+
+
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.is_file():
         raise MosaicError(f"There is no input file {str(path)!r}.")
@@ -376,8 +393,10 @@ def _whole(path: Path, name: str, arrays: Mapping[str, NDArray[Any]]) -> int | N
 # --- results -----------------------------------------------------------------------------
 
 
-def save(run: Simulation, folder: Path) -> list[Path]:
+def save(run: Simulation, folder: Path, dies: dict[str, Any] | None = None) -> list[Path]:
     """Write ``program.npz``, ``recording.npz`` and ``report.json``, each whole or not at all.
+
+    `dies` goes into the report as it is: what `growth.dies` found.
 
     The recording holds the spike counts of all sources, the first spikes of neurons, and all
     spikes as events, with the names that `read_spikes` knows and ``neuron`` for ``channel``.
@@ -405,7 +424,8 @@ def save(run: Simulation, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         save_program(run.program, paths[0])
         write_whole(paths[1], arrays.getvalue())
-        write_whole(paths[2], json.dumps(_facts(run), indent=2, allow_nan=False) + "\n")
+        facts = _facts(run) | ({"dies": dies} if dies else {})
+        write_whole(paths[2], json.dumps(facts, indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise MosaicError(
             f"Cannot write to {str(folder)!r} ({error.strerror}); give a folder that can be "

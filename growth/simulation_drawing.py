@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from growth.figures import save
 from growth.simulation import routing_of
@@ -18,12 +19,13 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from growth.dies import Dies
     from growth.simulation import Simulation
 
 __all__ = ["draw_simulation"]
 
 
-def draw_simulation(run: Simulation, folder: Path) -> list[Path]:
+def draw_simulation(run: Simulation, folder: Path, dies: Dies | None = None) -> list[Path]:
     """Draw the spikes of the first sample, rates, latencies, the chip and its energy.
 
     Parameters
@@ -32,6 +34,8 @@ def draw_simulation(run: Simulation, folder: Path) -> list[Path]:
         With its raster.
     folder : Path
         Made if it is not there.
+    dies : Dies, optional
+        What many dies did: how their scores are spread.
 
     Returns
     -------
@@ -40,10 +44,11 @@ def draw_simulation(run: Simulation, folder: Path) -> list[Path]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [
+        drawn = [
             draw(run, folder)
             for draw in (_raster, _latency, _rate_map, _placement_map, _energy_by_tile)
         ]
+        return drawn if dies is None else [*drawn, _dies(run, folder, dies)]
     except OSError as error:
         raise MosaicError(
             f"Cannot write to {str(folder)!r} ({error.strerror}); give a folder that can be "
@@ -108,6 +113,28 @@ def _energy_by_tile(run: Simulation, folder: Path) -> Path:
         "row": row.tolist(), "column": column.tolist(), "energy per inference [J]": energy.tolist(),
     }  # fmt: skip
     return _save(ax, folder / "energy-by-tile", table)
+
+
+def _dies(run: Simulation, folder: Path, dies: Dies) -> Path:
+    ax = _axes(6.2, 3.4)
+    scores = 100 * dies.score
+    ax.hist(scores, bins=min(20, max(5, dies.number // 3)), color="tab:blue", alpha=0.8)
+    mean = dies.mean
+    ax.axvline(100 * mean.mean, color="black", lw=1.2, label=f"mean {mean.text(100)} %")
+    ax.axvline(
+        100 * dies.ideal, color="tab:red", lw=1.2, ls="--", label=f"ideal {dies.ideal:.1%}"
+    )
+    measure = "accuracy" if dies.labelled else "same answer as the ideal chip"
+    ax.set(xlabel=f"{measure} [%]", ylabel="dies")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_title(f"{run.network.name}: {dies.number} dies", loc="left")
+    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    table = {
+        "seed": range(dies.seed, dies.seed + dies.number), measure: dies.score.tolist(),
+        "energy per inference [J]": dies.energy.tolist(),
+        "differing spikes": dies.differing.tolist(),
+    }  # fmt: skip
+    return _save(ax, folder / "dies", table)
 
 
 def _seats(run: Simulation) -> dict[str, Sequence[object]]:

@@ -12,10 +12,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from growth.metrics import estimate
 from growth.simulation import CAVEAT, COMPONENTS, count_statuses, price_writes
 from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from growth.dies import Dies
     from growth.simulation import (
         Comparison,
         CostReport,
@@ -31,6 +35,7 @@ __all__ = [
     "assumption_table",
     "bill_table",
     "cause_table",
+    "dies_table",
     "length_of",
     "platform_table",
     "quantity_table",
@@ -40,6 +45,52 @@ __all__ = [
     "timing_table",
     "used_for",
 ]
+
+
+def dies_table(dies: Dies, wanted: float, ideal_energy: float) -> Table:
+    """How well dies do, and how many of them do well enough."""
+    table = table_of(
+        f"{dies.number} dies, seeds {dies.seed} to {dies.seed + dies.number - 1}: "
+        f"{', '.join(dies.effects) or 'nothing'} not ideal"
+    )
+    for title in ("", "ideal", "mean", "95 % interval", "worst", "best"):
+        table.add_column(title, justify="left" if not title else "right")
+
+    def row(
+        name: str, ideal: str, values: NDArray[np.float64], worst: str = "least"
+    ) -> None:
+        mean = estimate(values)
+        interval = "-" if mean.low is None else f"{mean.low:.1%} to {mean.high:.1%}"
+        ends = (
+            (values.min(), values.max())
+            if worst == "least"
+            else (values.max(), values.min())
+        )
+        table.add_row(
+            name, ideal, f"{mean.mean:.1%}", interval, *(f"{x:.1%}" for x in ends)
+        )
+
+    measure = "accuracy" if dies.labelled else "same answer as the ideal chip"
+    row(measure, f"{dies.ideal:.1%}", dies.score)
+    row("spike counts that differ", "0.0%", dies.differing, worst="most")
+    energy = estimate(dies.energy)
+    low, high = (
+        "-" if x is None else engineering(x, "J") for x in (energy.low, energy.high)
+    )
+    table.add_row(
+        "energy per inference", engineering(ideal_energy, "J"), engineering(energy.mean, "J"),
+        "-" if energy.low is None else f"{low} to {high}",
+        engineering(dies.energy.max(), "J"), engineering(dies.energy.min(), "J"),
+    )  # fmt: skip
+    good = dies.yield_above(wanted)
+    table.caption = (
+        f"Yield at {wanted:.1%}: {good.good} of {good.dies} dies, {good.share:.0%} (95 % interval "
+        f"{good.low:.0%} to {good.high:.0%}). Sources that miss a connection: "
+        f"{dies.lost.mean():.1f} a die; led astray: {dies.false.mean():.1f}. Programming pulses: "
+        f"{dies.pulses.mean():,.0f}, at most {dies.attempts} a device."
+    )
+    table.caption_justify = "left"
+    return table
 
 
 def table_of(title: str) -> Table:

@@ -229,7 +229,7 @@ def sample_die(
     attempts: int = 1,
     cycle: int = 0,
     age: float = 0.0,
-    windows: int = 1,
+    windows: int | None = None,
 ) -> Die:
     """Make one sample of the hardware and write `program` to it.
 
@@ -249,10 +249,11 @@ def sample_die(
         How often it was written before: the noise of programming is new each time.
     age : float
         Seconds since the devices were written; "drift" changes nothing before `drift_start`.
-    windows : int
+    windows : int, optional
         Parts of a step within which spikes coincide, for "coincidence"; each spike falls into
-        one of them at random. 1 is the worst case: all spikes of a step that do not follow from
-        each other arrive together. A step of `step_time` has ``step_time / read_pulse``.
+        one of them at random. As many pulses as fit into a step by default, ``step_time /
+        read_pulse``. 1 is the worst case: all spikes of a step that do not follow from each
+        other arrive together.
 
     Returns
     -------
@@ -265,6 +266,10 @@ def sample_die(
     MosaicError
         If "coincidence" needs more memory for the routing tiles than 2 GiB.
     """
+    if windows is None:
+        windows = max(
+            1, round(technology["step_time"].value / technology["read_pulse"].value)
+        )
     chosen = frozenset(effects)
     for name in chosen:
         if name not in EFFECTS:

@@ -38,7 +38,7 @@ PIECE = 1 << 28
 
 def simulate(
     program: Program | Die,
-    spikes: ArrayLike | Events,
+    spikes: ArrayLike | Events | Drive,
     *,
     raster: bool | Sequence[int] = False,
     voltages: Sequence[int] = (),

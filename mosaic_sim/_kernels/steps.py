@@ -346,6 +346,23 @@ def run(
     return found
 
 
+@njit(**PART)
+def sort_by_part(size, part_of, senders, reads):
+    """Sort senders by the part of the step in which they spike: Shell's sort, in place."""
+    gap = size // 2
+    while gap:
+        for e in range(gap, size):
+            part, i, n = part_of[e], senders[e], reads[e]
+            at = e
+            while at >= gap and part_of[at - gap] > part:
+                part_of[at] = part_of[at - gap]
+                senders[at] = senders[at - gap]
+                reads[at] = reads[at - gap]
+                at -= gap
+            part_of[at], senders[at], reads[at] = part, i, n
+        gap //= 2
+
+
 @njit(**KERNEL)
 def run_physical(
     first, bias, begin_sample, end_sample, begin_step, end_step, steps,
@@ -390,6 +407,7 @@ def run_physical(
     found = 0
     senders = np.empty(max(neurons, offsets.size), np.int64)
     reads = np.empty(senders.size, np.int64)
+    part_of = np.zeros(senders.size, np.int32)
     values = np.empty(senders.size, np.float32)
     for sample in range(begin_sample, end_sample):
         if begin_step == 0:
@@ -490,15 +508,21 @@ def run_physical(
                 most = 0
                 for e in range(sending):
                     most = max(most, reads[e])
+                if windows > 1:
+                    for e in range(sending):
+                        part_of[e] = window[row_of, senders[e]]
+                    sort_by_part(sending, part_of, senders, reads)
                 for pulse in range(most):
-                    for part in range(windows):
+                    after = 0
+                    while after < sending:
+                        before = after
+                        while after < sending and part_of[after] == part_of[before]:
+                            after += 1
                         waiting = 0
                         wave += 1
-                        for e in range(sending):
+                        for e in range(before, after):
                             i = senders[e]
                             if reads[e] <= pulse:
-                                continue
-                            if windows > 1 and window[row_of, i] != part:
                                 continue
                             for k in range(start_offsets[i], start_offsets[i + 1]):
                                 if stamp[start_nodes[k]] != wave:

@@ -293,7 +293,9 @@ FAULTY = physics(
 def faulty(build, seed, *, coincidence):
     """A die whose routes are faulty and whose weights are not."""
     effects = [*ROUTING, "coincidence"] if coincidence else ROUTING
-    die = sample_die(build.program, FAULTY, effects=effects, seed=seed, age=100.0)
+    die = sample_die(
+        build.program, FAULTY, effects=effects, seed=seed, age=100.0, windows=1
+    )
     exact = build.program.weight
     return replace(
         die,
@@ -376,7 +378,9 @@ def test_coincident_rows_invent_a_spike_from_the_number_that_the_closed_form_giv
     chip = Chip(1, 2, 1, 10, 10, 10)
     placement = replace(place(net, chip), port=np.zeros(10, np.int32))
     program = compile_program(net, chip, placement, route(net, chip, placement))
-    die = sample_die(program, physics(router_threshold=26e-6), effects=["coincidence"])
+    die = sample_die(
+        program, physics(router_threshold=26e-6), effects=["coincidence"], windows=1
+    )
     assert needed == 7
     for m in range(10):
         spikes = np.zeros((1, 1, 10), bool)
@@ -447,7 +451,7 @@ def test_arguments_out_of_range_are_refused_by_name(arguments, message):
 
 
 def test_currents_cannot_coincide():
-    die = sample_die(WIDE, RRAM, effects=["coincidence"])
+    die = sample_die(WIDE, RRAM, effects=["coincidence"], windows=1)
     for spikes in (np.full((1, 1, 200), 0.5), np.full((1, 1, 200), -1)):
         with pytest.raises(MosaicError, match="a line carries spikes only"):
             simulate(die, spikes)
@@ -459,4 +463,4 @@ def test_routing_tiles_too_large_for_memory_are_refused_with_the_numbers():
     placement = place(net, chip)
     program = compile_program(net, chip, placement, route(net, chip, placement))
     with pytest.raises(MosaicError, match=r"take 120\.\d GiB, more than 2"):
-        sample_die(program, RRAM, effects=["coincidence"])
+        sample_die(program, RRAM, effects=["coincidence"], windows=1)

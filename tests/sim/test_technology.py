@@ -280,7 +280,8 @@ MAY_BE_ZERO = [
     "line_energy", "input_energy", "neuron_tile_leakage", "routing_tile_leakage",
     "settling_time", "programming_noise", "programming_floor", "device_variation",
     "read_noise", "drift_exponent", "relaxation", "stuck_hcs", "stuck_lcs",
-    "router_hcs_spread", "router_lcs_spread", "time_constant_spread", "time_constant_slope", "synapse_constant_spread",
+    "router_hcs_spread", "router_lcs_spread", "time_constant_spread", "time_constant_slope",
+    "synapse_constant_spread",
     "wire_resistance", "transistor_resistance", "transistor_leakage", "neuron_area",
     "comparator_area", "driver_area",
 ]  # fmt: skip
