@@ -21,11 +21,13 @@ from mosaic_sim import (
     Network,
     compile_program,
     place,
+    price,
     route,
     sample_die,
     simulate,
     technology_preset,
 )
+from mosaic_sim.events import event_names
 from mosaic_sim.image import devices, layout
 from mosaic_sim.quantity import Quantity
 
@@ -464,3 +466,105 @@ def test_routing_tiles_too_large_for_memory_are_refused_with_the_numbers():
     program = compile_program(net, chip, placement, route(net, chip, placement))
     with pytest.raises(MosaicError, match=r"take 120\.\d GiB, more than 2"):
         sample_die(program, RRAM, effects=["coincidence"], windows=1)
+
+
+# --- what a run on a die costs ---
+
+
+def tiny():
+    """Input 0 to neuron 0 on the other of two tiles; neuron 1 sits beside it and listens."""
+    net = Network.from_synapses(
+        inputs=1, neurons=2, source=[0, 1], target=[0, 1], weight=[2.0, 2.0], delay=[0, 1]
+    )
+    chip = Chip(1, 1, 2, 2, 2, 2)
+    placement = place(net, chip)
+    routing = route(net, chip, placement)
+    return compile_program(net, chip, placement, routing, device=Device(2))
+
+
+def test_a_die_is_billed_for_what_its_devices_conduct_by_hand():
+    program = tiny()
+    spikes = np.ones((1, 1, 1), bool)
+    die = sample_die(program, RRAM, effects=["variation"], seed=4)
+    run = simulate(die, spikes)
+    assert run.counts.tolist() == [[1, 1, 0]]
+    ideal, real = price(program, run, RRAM), price(die, run, RRAM)
+    # Rows of the neuron tile: the line of the input, and the feedback of neuron 0. In both a
+    # pair holds a synapse, in each 4 devices are read.
+    where = layout(program)
+    low, high = RRAM["synapse_lowest"].value, RRAM["synapse_highest"].value
+    factor = RRAM["device_variation"].value
+    beyond = 0.0
+    for k, row in enumerate(where.pair // where.columns):
+        for column in range(4):
+            number = row * where.columns + column
+            goal = high if number == where.pair[k] else low
+            beyond += goal * factor * plain_die.draw(4, 0, int(number))[0]
+    read = RRAM["read_voltage"].value ** 2 * RRAM["read_pulse"].value
+    assert real.energy - ideal.energy == pytest.approx(read * beyond, rel=1e-4)
+
+
+@given(
+    builds(device=Device(4)),
+    st.integers(0, 2**40),
+    st.sets(st.sampled_from(list(EFFECTS))),
+    st.data(),
+)
+@FEW
+def test_the_bill_of_a_die_adds_up_over_tiles_kinds_and_causes(build, seed, effects, data):
+    die = sample_die(
+        build.program, FAULTY, effects=effects, seed=seed, age=9.0, windows=1, attempts=2
+    )
+    recording = simulate(die, data.draw(drives(build.network)))
+    report = price(die, recording, FAULTY)
+    total = {row.event: row.count for row in report.rows}
+    by_cell = report.counts.sum(0)
+    names = event_names(build.program.levels)
+    assert {n: int(c) for n, c in zip(names, by_cell, strict=True) if c} == total
+    groups = {"all": np.arange(build.program.neurons)}
+    caused = sum(report.counts_by_group(groups).values())
+    np.testing.assert_array_equal(caused, by_cell)
+    assert report.by_tile().sum() == pytest.approx(report.energy)
+    if not effects - {"mismatch", "reading"}:
+        assert report.energy == price(build.program, recording, FAULTY).energy
+
+
+@given(builds(device=Device(4)), st.integers(0, 2**40), st.data())
+@FEW
+def test_rows_that_should_rest_are_billed(build, seed, data):
+    # Without random conductances, the bill follows from the rows that the plain twin drove.
+    quiet = physics(router_threshold=9e-6)  # three coincident rows invent a spike
+    die = sample_die(build.program, quiet, effects=["coincidence"], seed=seed, windows=1)
+    spikes = data.draw(drives(build.network))
+    report = price(die, simulate(die, spikes), quiet)
+    _, driven = plain_die.simulate(
+        build.network, build.chip, build.placement, build.routing, die, spikes, True
+    )
+    chip = build.chip
+    lines = {"R0": chip.r0_lines, "R1": chip.r1_lines}
+    compared = sum(
+        4 * lines[chip.kinds[cell]] * n
+        for (cell, _, _), n in driven.items()
+        if chip.kinds[cell] != "NT"
+    )
+    read = sum(n for (cell, _, _), n in driven.items() if chip.kinds[cell] == "NT")
+    found = {row.event: row.count for row in report.rows}
+    # An input that nobody reads ends at its port; its row there is not counted as read.
+    unread = sum(
+        int(n) * 4 * chip.r1_lines
+        for i, n in enumerate(report.spikes[: build.program.first_neuron])
+        if build.program.link_offsets[i] == build.program.link_offsets[i + 1]
+    )
+    assert found.get("router column compared", 0) == compared - unread
+    devices_read = sum(n for event, n in found.items() if event.startswith("device read"))
+    assert devices_read == 2 * chip.neurons_per_tile * read
+
+
+def test_a_die_is_billed_under_its_own_technology_and_from_its_own_run():
+    program = tiny()
+    die = sample_die(program, RRAM, effects=["coincidence"])
+    spikes = np.ones((1, 1, 1), bool)
+    with pytest.raises(MosaicError, match="the die was sampled with 'rram-130nm'"):
+        price(die, simulate(die, spikes), technology_preset("rram-22nm"))
+    with pytest.raises(MosaicError, match="recording has no rows"):
+        price(die, simulate(program, spikes), RRAM)
