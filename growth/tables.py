@@ -51,7 +51,7 @@ def dies_table(dies: Dies, wanted: float, ideal_energy: float) -> Table:
     """How well dies do, and how many of them do well enough."""
     table = table_of(
         f"{dies.number} dies, seeds {dies.seed} to {dies.seed + dies.number - 1}: "
-        f"{', '.join(dies.effects) or 'nothing'} not ideal"
+        f"not ideal in {', '.join(dies.effects) or 'nothing'}"
     )
     for title in ("", "ideal", "mean", "95 % interval", "worst", "best"):
         table.add_column(title, justify="left" if not title else "right")

@@ -77,7 +77,9 @@ def stray_events(
     source = np.repeat(np.arange(program.sources), np.diff(program.link_offsets))
     start, begin = where.starts(program)
     more = rows.copy()
-    inner = where.connection >= 0  # links that leave a tile end on rows that are wired to it
+    inner = (
+        where.connection >= 0
+    )  # links that leave a tile end on rows that are wired to it
     np.subtract.at(more, where.arrival[inner], spikes[source[inner]])
     np.subtract.at(more, begin, np.repeat(spikes, np.diff(start)))
     np.subtract.at(more, where.feedback(program), spikes[program.first_neuron :])

@@ -1,10 +1,12 @@
 """Runs and data that several files look at; nothing here may be changed by a test."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 from tiny import quiet, run, tiny
 
+from growth import cli
 from growth.host import Unlimited
 from growth.strategies import Grow
 from growth.streams import digits, split
@@ -48,3 +50,19 @@ def squeezed(tmp_path_factory):
         "grow": run(tiny("grow", *one), root),
         "naive": run(tiny("naive", *one, "hidden=30"), root),
     }
+
+
+@pytest.fixture
+def mosaic(monkeypatch, capsys):
+    """Call the command; return its exit code, what it printed, and what it complained."""
+
+    def call(*args):
+        monkeypatch.setattr(sys, "argv", ["mosaic", *map(str, args)])
+        try:
+            code = cli.main()
+        except SystemExit as done:
+            code = done.code
+        printed = capsys.readouterr()
+        return code or 0, printed.out, printed.err
+
+    return call

@@ -25,22 +25,6 @@ SMALL = [
 
 
 @pytest.fixture
-def mosaic(monkeypatch, capsys):
-    """Call the command; return its exit code, what it printed, and what it complained."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["mosaic", *map(str, args)])
-        try:
-            code = cli.main()
-        except SystemExit as done:
-            code = done.code
-        printed = capsys.readouterr()
-        return code or 0, printed.out, printed.err
-
-    return call
-
-
-@pytest.fixture
 def copied(runs, tmp_path):
     """A copy of a finished run, to write into."""
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from growth import cli, simulation
+from growth import simulation
 from mosaic_sim import (
     Device,
     Network,
@@ -34,19 +34,9 @@ SNNTORCH = ("--reset", "subtract", "--reset-delay")
 
 
 @pytest.fixture
-def mosaic(monkeypatch, capsys):
-    """Call the command; return its exit code, what it printed, and what it complained."""
-
-    def call(*args):
-        monkeypatch.setattr(sys, "argv", ["mosaic", "simulate", *map(str, args)])
-        try:
-            code = cli.main()
-        except SystemExit as done:
-            code = done.code
-        printed = capsys.readouterr()
-        return code or 0, printed.out, printed.err
-
-    return call
+def mosaic(mosaic):
+    """Call ``mosaic simulate``."""
+    return lambda *args: mosaic("simulate", *args)
 
 
 @pytest.fixture(scope="module")
