@@ -118,7 +118,7 @@ def _energy_by_tile(run: Simulation, folder: Path) -> Path:
 def _dies(run: Simulation, folder: Path, dies: Dies) -> Path:
     ax = _axes(6.2, 3.4)
     scores = 100 * dies.score
-    ax.hist(scores, bins=min(20, max(5, dies.number // 3)), color="tab:blue", alpha=0.8)
+    ax.hist(scores, bins=min(20, max(5, dies.number // 3)), color="tab:blue", ec="white")
     mean = dies.mean
     ax.axvline(100 * mean.mean, color="black", lw=1.2, label=f"mean {mean.text(100)} %")
     ax.axvline(
