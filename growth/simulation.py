@@ -206,7 +206,7 @@ def simulate_file(
         if not np.isclose(step, dt):
             notes += (
                 f"A step of the network is {dt:g} s, but the bill has steps of {step:g} s "
-                f"(step_time of {priced.name}): only static energy depends on it.",
+                f"(step_time of {priced.name}): static energy, speed and power depend on it.",
             )
     recording = simulate(program, fed, raster=raster)
     report = price(program, recording, priced)
