@@ -446,11 +446,15 @@ def _facts(run: Simulation) -> dict[str, Any]:
     }
 
 
-def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
+def bill(
+    report: CostReport,
+    deployment_writes: int,
+    groups: Mapping[str, NDArray[np.int64]] | None = None,
+) -> dict[str, Any]:
     """Summarise a report as plain values, ready for JSON.
 
-    Writes are programmed one after the other; `wear` is their mean share of the endurance of
-    the devices in use.
+    With `groups`, those of the network, it says what each expert causes. Writes are programmed
+    one after the other; `wear` is their mean share of the endurance of the devices in use.
     """
     return {
         "energy_per_inference": report.energy_per_inference,
@@ -465,6 +469,7 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         / report.technology["endurance"].value,
         "critical_path": report.critical_path,
         **_physics(report),
+        **({} if groups is None else {"by_expert": _shared(report.by_expert(groups), report)}),
         "technology": report.technology.name,
         "rows": [
             {
@@ -475,6 +480,11 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         ],
         "assumed": [name for name, _ in report.assumptions()],
     }  # fmt: skip
+
+
+def _shared(energies: Mapping[str, float], report: CostReport) -> dict[str, float]:
+    """Energies of a whole run, of one inference [J]."""
+    return {name: energy / report.samples for name, energy in energies.items()}
 
 
 def _physics(report: CostReport) -> dict[str, Any]:
@@ -488,7 +498,7 @@ def _physics(report: CostReport) -> dict[str, Any]:
         )
     }
     return {
-        "by_kind": {k: v / report.samples for k, v in report.by_kind().items()},
+        "by_kind": _shared(report.by_kind(), report),
         "energy_per_spike": report.energy_per_spike,
         "energy_per_synaptic_operation": report.energy_per_synaptic_operation,
         "timing": {
