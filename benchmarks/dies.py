@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,12 +70,12 @@ def main() -> None:
                 sampling = time.process_time() - start
             except MosaicError:
                 dies.append(None)
-        runs = [program, *dies]
-        times = [[seconds(lambda r=r: simulate(r, spikes, threads=1)) for r in runs if r]]
-        times = [  # interleaved, after a first round that loads the kernels
-            [seconds(lambda r=r: simulate(r, spikes, threads=1)) for r in runs if r]
-            for _ in range(REPETITIONS)
+        runs = [run for run in (program, *dies) if run is not None]
+        rounds = [
+            [seconds(partial(simulate, run, spikes, threads=1)) for run in runs]
+            for _ in range(1 + REPETITIONS)
         ]
+        times = rounds[1:]  # the first loads the kernels
         medians = iter(statistics.median(column) for column in zip(*times, strict=True))
         ideal = next(medians)
         table.add_row(

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from nbconvert import MarkdownExporter
 
+from mosaic_sim.platform import platform_names, platform_preset
 from mosaic_sim.technology import technology_names, technology_preset
 
 project = "mosaic-growth"
@@ -22,7 +23,9 @@ extensions = [
 nitpicky = False
 
 source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build", "_generated/technologies.md"]  # the latter is included
+exclude_patterns = [
+    "_build", "_generated/platforms.md", "_generated/technologies.md",  # these are included
+]  # fmt: skip
 
 myst_enable_extensions = ["amsmath", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -60,6 +63,18 @@ def write_technologies() -> None:
     (GENERATED / "technologies.md").write_text("\n".join(lines), encoding="utf-8")
 
 
+def write_platforms() -> None:
+    """Write the platform files as one table."""
+    lines = ["| platform | quantity | value | status | source |", "|---|---|---|---|---|"]
+    for platform in map(platform_preset, platform_names()):
+        for name, quantity in platform.quantities.items():
+            lines.append(
+                f"| {platform.title} | `{name}` | {quantity} | {quantity.status} | "
+                f"{quantity.source} |"
+            )
+    (GENERATED / "platforms.md").write_text("\n".join(lines), encoding="utf-8")
+
+
 def write_notebooks() -> None:
     """Write the executed notebooks, with their pictures, as pages."""
     for notebook in sorted((HERE.parent / "notebooks").glob("*.ipynb")):
@@ -74,4 +89,5 @@ def write_notebooks() -> None:
 
 GENERATED.mkdir(exist_ok=True)
 write_technologies()
+write_platforms()
 write_notebooks()

@@ -441,6 +441,7 @@ def _show(console: Console, paths: list[Path]) -> None:
     if len(folders) == 1 and summaries[0].measured:
         console.print(report.accuracy_table(summaries[0]))
         console.print(report.life_table(summaries[0]))
+        console.print(report.expert_table(summaries[0]))
         decisions = report.decision_table(summaries[0])
         if decisions is not None:
             console.print(decisions)

@@ -78,7 +78,8 @@ def run_seed(
             metrics, recording = measure(experiment, stream, task, strategy, deployment)
             report = price(deployment.program, recording, host.technology)
             records["metrics"].append(metrics)
-            records["cost"].append({"task": task.number} | bill(report, deployment.writes))
+            paid = bill(report, deployment.writes, deployment.network.groups)
+            records["cost"].append({"task": task.number} | paid)
         if strategy.ended:
             records["metrics"].append({"task": task.number, "ended": strategy.ended})
         save(folder, task, strategy, host, records, recording)

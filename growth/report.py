@@ -29,6 +29,7 @@ __all__ = [
     "comparison_table",
     "decision_table",
     "endings",
+    "expert_table",
     "life_table",
     "reprice",
     "reprice_one",
@@ -232,6 +233,19 @@ def life_table(summary: Summary) -> Table:
             f"{mean([sum(c['devices'].values()) for c in cost]):.0f}",
             f"{mean([c['writes'] for c in cost]):.0f}",
         )
+    return table
+
+
+def expert_table(summary: Summary) -> Table:
+    """What each expert of the first seed causes per inference at the end, and what else does."""
+    table = table_of("Energy of one inference, first seed")
+    table.add_column("caused by spikes of")
+    for name in ("energy", "share"):
+        table.add_column(name, justify="right")
+    bill = summary.cost[0][-1]
+    for name, energy in bill["by_expert"].items():
+        share = energy / bill["energy_per_inference"]
+        table.add_row(name, engineering(energy, "J"), f"{share:.1%}")
     return table
 
 

@@ -218,7 +218,7 @@ def simulate_file(
         if not np.isclose(step, dt):
             notes += (
                 f"A step of the network is {dt:g} s, but the bill has steps of {step:g} s "
-                f"(step_time of {priced.name}): only static energy depends on it.",
+                f"(step_time of {priced.name}): static energy, speed and power depend on it.",
             )
     recording = simulate(program, fed, raster=raster)
     report = price(program, recording, priced)
@@ -466,11 +466,15 @@ def _facts(run: Simulation) -> dict[str, Any]:
     }
 
 
-def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
+def bill(
+    report: CostReport,
+    deployment_writes: int,
+    groups: Mapping[str, NDArray[np.int64]] | None = None,
+) -> dict[str, Any]:
     """Summarise a report as plain values, ready for JSON.
 
-    Writes are programmed one after the other; `wear` is their mean share of the endurance of
-    the devices in use.
+    With `groups`, those of the network, it says what each expert causes. Writes are programmed
+    one after the other; `wear` is their mean share of the endurance of the devices in use.
     """
     return {
         "energy_per_inference": report.energy_per_inference,
@@ -485,6 +489,7 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         / report.technology["endurance"].value,
         "critical_path": report.critical_path,
         **_physics(report),
+        **({} if groups is None else {"by_expert": _shared(report.by_expert(groups), report)}),
         "technology": report.technology.name,
         "rows": [
             {
@@ -495,6 +500,11 @@ def bill(report: CostReport, deployment_writes: int) -> dict[str, Any]:
         ],
         "assumed": [name for name, _ in report.assumptions()],
     }  # fmt: skip
+
+
+def _shared(energies: Mapping[str, float], report: CostReport) -> dict[str, float]:
+    """Energies of a whole run, of one inference [J]."""
+    return {name: energy / report.samples for name, energy in energies.items()}
 
 
 def _physics(report: CostReport) -> dict[str, Any]:
@@ -508,7 +518,7 @@ def _physics(report: CostReport) -> dict[str, Any]:
         )
     }
     return {
-        "by_kind": {k: v / report.samples for k, v in report.by_kind().items()},
+        "by_kind": _shared(report.by_kind(), report),
         "energy_per_spike": report.energy_per_spike,
         "energy_per_synaptic_operation": report.energy_per_synaptic_operation,
         "timing": {

@@ -26,7 +26,9 @@ __all__ = ["draw_simulation"]
 
 
 def draw_simulation(run: Simulation, folder: Path, dies: Dies | None = None) -> list[Path]:
-    """Draw the spikes of the first sample, rates, latencies, the chip and its energy.
+    """Draw the spikes of the first sample, rates, latencies, the chip, its energy, and why.
+
+    A run that cost nothing has no figure of what its energy hangs on.
 
     Parameters
     ----------
@@ -44,10 +46,10 @@ def draw_simulation(run: Simulation, folder: Path, dies: Dies | None = None) -> 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        drawn = [
-            draw(run, folder)
-            for draw in (_raster, _latency, _rate_map, _placement_map, _energy_by_tile)
-        ]
+        drawings = [_raster, _latency, _rate_map, _placement_map, _energy_by_tile]
+        if run.report.energy:
+            drawings.append(_sensitivity)
+        drawn = [draw(run, folder) for draw in drawings]
         return drawn if dies is None else [*drawn, _dies(run, folder, dies)]
     except OSError as error:
         raise MosaicError(
@@ -135,6 +137,18 @@ def _dies(run: Simulation, folder: Path, dies: Dies) -> Path:
         "differing spikes": dies.differing.tolist(),
     }  # fmt: skip
     return _save(ax, folder / "dies", table)
+
+
+def _sensitivity(run: Simulation, folder: Path) -> Path:
+    ax = plots.sensitivity(run.report, ax=_axes(7, 4.4))
+    ax.set_title(f"{run.network.name}: what its energy hangs on", pad=26)
+    found = run.report.sensitivity()
+    table: dict[str, Sequence[object]] = {
+        "quantity": [e.name for e in found], "value [SI]": [e.quantity.value for e in found],
+        "status": [e.quantity.status for e in found],
+        "elasticity": [e.elasticity for e in found],
+    }  # fmt: skip
+    return _save(ax, folder / "sensitivity", table)
 
 
 def _seats(run: Simulation) -> dict[str, Sequence[object]]:

@@ -40,7 +40,7 @@ def unit_prices(technology: Technology, levels: int) -> NDArray[np.float64]:
     --------
     >>> from mosaic_sim import technology_preset
     >>> unit_prices(technology_preset("rram-22nm"), levels=16).size
-    27
+    29
     """
     return np.array([entry.price for entry in tariff(values_of(technology), levels)])
 

@@ -1,4 +1,4 @@
-"""Draw a program on its chip, what a run of it cost, and what it fired.
+"""Draw a program on its chip, what a run of it cost and why, and what it fired.
 
 Every function draws on the Axes given and returns them (those of `activity` make a figure if they
 are given none); nothing is shown or saved. What was
@@ -12,6 +12,7 @@ with row 0 at the top.
 from mosaic_sim.plots.activity import latency, raster, rate_map, voltage
 from mosaic_sim.plots.charts import energy_by_component, energy_by_tile
 from mosaic_sim.plots.chip_map import placement_map
+from mosaic_sim.plots.sensitivity import sensitivity
 
 __all__ = [
     "energy_by_component",
@@ -20,5 +21,6 @@ __all__ = [
     "placement_map",
     "raster",
     "rate_map",
+    "sensitivity",
     "voltage",
 ]

@@ -353,7 +353,14 @@ def test_figures_are_drawn_beside_their_numbers(mosaic, folder, spikes, tmp_path
         "--out", tmp_path, "--plot",
     )  # fmt: skip
     assert (code, err) == (0, "")
-    names = ["raster", "latency", "rate-map", "placement-map", "energy-by-tile"]
+    names = [
+        "raster",
+        "latency",
+        "rate-map",
+        "placement-map",
+        "energy-by-tile",
+        "sensitivity",
+    ]
     drawn = [line.split()[1] for line in out.splitlines() if line.startswith("figure")]
     assert drawn == [str(tmp_path / f"{name}.svg") for name in names]
     for name in names:
@@ -376,6 +383,8 @@ def test_figures_are_drawn_beside_their_numbers(mosaic, folder, spikes, tmp_path
     assert seats == list(zip(program.tile, program.slot, groups, strict=True))
     energy = sum(float(r["energy per inference [J]"]) for r in table("energy-by-tile"))
     assert energy == pytest.approx(report.energy / 3)
+    hangs_on = {row["quantity"]: float(row["elasticity"]) for row in table("sensitivity")}
+    assert hangs_on == {name: value for name, _, value in report.sensitivity()}
 
 
 def test_a_network_that_stays_silent_has_a_bill_and_figures(mosaic, folder, tmp_path):

@@ -68,7 +68,7 @@ def test_show_takes_a_file_too(technology):
     [
         (
             "technologies/rram-130nm.toml",
-            "is complete: a technology of {} quantities, 0 measured, 2 derived, {} assumed.",
+            "is complete: a technology of {} quantities, 0 measured, 3 derived, {} assumed.",
         ),
         (
             "platforms/truenorth.toml",

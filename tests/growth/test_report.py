@@ -53,6 +53,7 @@ def made(root, strategy="grow", matrices=MATRICES, ended=None):
                 "technology": "rram-130nm",
                 "assumed": ["read_pulse"],
                 "sensitivity": {"read_pulse": 0.9, "line_energy": 1e-6},
+                "by_expert": {"expert 0": 0.75e-9 * (t + 1), "(static)": 0.25e-9 * (t + 1)},
             }
             for t in range(len(matrix))
         ]
@@ -150,7 +151,18 @@ def test_the_tables_of_one_run_hold_its_records(tmp_path, runs):
         report.accuracy_table(once)
     )
 
+    assert cells(report.expert_table(found))[2:] == [
+        ["expert", "0", "1.50", "nJ", "75.0%"], ["(static)", "500", "pJ", "25.0%"],
+    ]  # fmt: skip
+
     real = report.summarise(runs["grow"])
+    bill = real.cost[0][-1]
+    experts = max(real.metrics[0][-1]["owner"]) + 1
+    assert experts > 1
+    assert list(bill["by_expert"]) == [
+        *(f"expert {e}" for e in range(experts)), "(inputs)", "(bias line)", "(static)",
+    ]  # fmt: skip
+    assert sum(bill["by_expert"].values()) == pytest.approx(bill["energy_per_inference"])
     decisions = cells(report.decision_table(real))[2:]
     assert len(decisions) == len(real.growth[0])
     assert [row[1] for row in decisions][:2] == ["new", "widen"]

@@ -175,4 +175,6 @@ def test_what_is_not_published_is_absent_and_the_rest_is_events_times_prices(bui
             if each is not None:
                 assert one.energy[event] == each * one.events[event]
         assert one.events["updates"] == built.network.neurons * recording.steps
+        for event, count in (("hops", report.hops), ("spikes", report.neuron_spikes)):
+            assert one.events[event] == count / recording.samples
     assert "not for a ranking" in CAVEAT

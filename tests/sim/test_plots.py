@@ -24,7 +24,12 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.cost import COMPONENTS
-from mosaic_sim.plots import energy_by_component, energy_by_tile, placement_map
+from mosaic_sim.plots import (
+    energy_by_component,
+    energy_by_tile,
+    placement_map,
+    sensitivity,
+)
 from mosaic_sim.units import engineering
 
 CHIP = Chip(2, 3, neurons_per_tile=4, tile_lines=8, r0_lines=12, r1_lines=16)
@@ -517,6 +522,87 @@ def test_a_report_of_another_chip_is_refused(demo):
         energy_by_tile(bill(demo), program, ax=axes())
 
 
+# --- sensitivity -------------------------------------------------------------------------
+
+
+def bars(ax):
+    """Of each row from the top: its label, the end of its bar, and its status."""
+    labels = [text.get_text() for text in ax.get_yticklabels()]
+    found = {}
+    for container in ax.containers:
+        for bar in container:
+            row = round(bar.get_y() + bar.get_height() / 2)
+            assert bar.get_x() == 0
+            found[row] = (labels[row], bar.get_width(), container.get_label())
+    return [found[row] for row in sorted(found)]
+
+
+@pytest.mark.parametrize("technology", ["rram-130nm", "rram-22nm"])
+def test_a_bar_is_the_elasticity_of_its_quantity_the_largest_at_the_top(demo, technology):
+    report = bill(demo, technology)
+    ax = sensitivity(report, ax=axes(), most=99)
+    drawn = bars(ax)
+    expected = {
+        f"{e.name}, {e.quantity}": (e.elasticity, e.quantity.status)
+        for e in report.sensitivity()
+        if e.elasticity >= 5e-4
+    }
+    assert {label: tuple(rest) for label, *rest in drawn} == expected
+    widths = [width for _, width, _ in drawn]
+    assert widths == sorted(widths, reverse=True)
+    assert ax.yaxis_inverted()
+    assert [t.get_text() for t in ax.texts] == [f"{width:+.3f}" for width in widths]
+    assert ax.get_xlim()[1] > max(widths)
+
+
+def test_no_more_bars_are_drawn_than_asked_for(demo):
+    whole, part = (bars(sensitivity(bill(demo), ax=axes(), most=n)) for n in (99, 3))
+    assert part == whole[:3]
+
+
+def test_the_colour_of_a_bar_tells_how_sure_its_quantity_is(demo):
+    ax = sensitivity(bill(demo, "rram-22nm"), ax=axes(), most=99)
+    legend = ax.get_legend()
+    shown = {
+        text.get_text(): patch.get_facecolor()
+        for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
+    }
+    assert set(shown) == {"derived", "assumed"}
+    assert len(set(shown.values())) == 2
+    for container in ax.containers:
+        assert {bar.get_facecolor() for bar in container} == {shown[container.get_label()]}
+
+
+@pytest.mark.parametrize("size", [(7, 4.4), (5, 4)])
+def test_names_numbers_and_legend_of_sensitivities_keep_apart(demo, size):
+    figure = Figure(figsize=size, layout="constrained")
+    ax = sensitivity(bill(demo, "rram-22nm"), ax=figure.subplots())
+    figure.draw_without_rendering()
+    left, right = ax.get_xlim()
+    ticks = zip(ax.get_xticks(), ax.get_xticklabels(), strict=True)
+    texts = [
+        *ax.texts, *ax.get_yticklabels(), *ax.get_legend().get_texts(), ax.xaxis.label,
+        *(text for x, text in ticks if left <= x <= right),
+    ]  # fmt: skip
+    extents = [t.get_window_extent() for t in texts if t.get_text()]
+    for k, one in enumerate(extents):
+        assert one.x1 <= figure.bbox.x1 + 0.5
+        for other in extents[:k]:
+            assert not one.padded(-0.5).overlaps(other.padded(-0.5))
+
+
+def test_a_run_that_cost_nothing_or_no_bars_are_refused(demo):
+    with pytest.raises(MosaicError, match="most is 0"):
+        sensitivity(bill(demo), ax=axes(), most=0)
+    free = technology_preset("rram-130nm").with_values(
+        neuron_tile_leakage=0, routing_tile_leakage=0
+    )
+    program = demo[0]
+    silent = price(program, np.zeros(program.sources, int), free, samples=1, steps=1)
+    with pytest.raises(MosaicError, match="cost nothing"):
+        sensitivity(silent, ax=axes())
+
+
 # --- all ---------------------------------------------------------------------------------
 
 
@@ -526,6 +612,7 @@ def test_every_plot_draws_on_the_axes_given_and_adds_none(demo):
         lambda ax: placement_map(program, routing, ax=ax),
         lambda ax: energy_by_component({"a": bill(demo)}, ax=ax),
         lambda ax: energy_by_tile(bill(demo), program, ax=ax),
+        lambda ax: sensitivity(bill(demo), ax=ax),
     ):
         figure = Figure()
         both = figure.subplots(1, 2)
