@@ -24,6 +24,7 @@ from mosaic_sim._kernels.routes import (
 )
 from mosaic_sim._kernels.steps import run
 from mosaic_sim._kernels.synapses import (
+    count_sources,
     depths,
     quantise,
     sort_by_source,
@@ -39,6 +40,7 @@ __all__ = [
     "count_drive",
     "count_events",
     "count_places",
+    "count_sources",
     "depths",
     "device_image",
     "enter_energy",

@@ -285,7 +285,7 @@ def test_a_router_that_the_tree_enters_again_reads_its_wired_row_too():
         offsets=np.array([0, 4, 4]),
         cell=np.array([6, 11, 12, 7], np.int32),
         side=np.array([2, 1, 0, 1], np.int32),
-        line=np.zeros(4, np.int32),
+        line=np.zeros(4, np.int16),
         entry_line=np.zeros(0, np.int32),
     )
     program = compile_program(network, chip, placement, routing)
@@ -441,7 +441,7 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path):
 def test_another_version_is_refused_with_both_numbers(saved, tmp_path, field):
     changes = {"format": np.int64(99)} | ({field: None} if field else {})
     path = rewritten(tmp_path / "new.npz", saved, **changes)
-    with pytest.raises(MosaicError, match="has format 99; this version reads format 2"):
+    with pytest.raises(MosaicError, match="has format 99; this version reads format 3"):
         load_program(path)
 
 
@@ -487,7 +487,7 @@ DAMAGE = [
     ("weight", lambda a: a * np.nan, "a weight is not finite"),
     ("delay", lambda a: a[:-1], "delay has not one entry a synapse"),
     ("delay", lambda a: a - 1, "delay leaves 0"),
-    ("delay", lambda a: a + (1 << 20), "delay leaves 0"),
+    ("delay", lambda a: a.astype(np.int32), "delay holds int32, not int16"),
     ("delay", lambda a: a * 0, "depth does not rise along a synapse without delay"),
     ("depth", lambda a: a[::-1], "depth does not rise along a synapse without delay"),
     ("depth", lambda a: a + 1, "depth leaves 0 to 1"),
@@ -518,6 +518,7 @@ DAMAGE = [
     ("link_side", lambda a: a[:-1], "link_side has not one entry a link"),
     ("link_side", lambda a: a + np.int8(4), "link_side leaves 0 to 3"),
     ("link_line", lambda a: a + 99, "link_line names a line that is not there"),
+    ("link_line", lambda a: a.astype(np.int32), "link_line holds int32, not int16"),
     ("link_line", lambda a: a[:-1], "link_line has not one entry a link"),
     ("events", lambda a: a[:-1], "events has not one entry for each source and kind"),
     ("events", lambda a: -a, "events leaves 0"),
