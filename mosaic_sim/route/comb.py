@@ -49,7 +49,8 @@ def comb(
     links = np.zeros(network.sources, np.int64)
     # Room for one tree of every cell, or for some dozens of links a source.
     room = chip.cells + min(48 * network.sources, ROOM)
-    cell, side, line = (np.empty(room, kind) for kind in (np.int32, np.int8, np.int16))
+    cell, side = np.empty(room, np.int32), np.empty(room, np.int8)
+    line = np.empty(room, np.int16)
     done, written = 0, 0
     while done < network.sources:
         done, written, missed = _kernels.comb_trees(
