@@ -64,25 +64,13 @@ def prepare(net: SmallWorld, kicked: bool = False) -> Prepared:
 
     With `kicked` the network has inputs for the samples of a batch to differ by.
     """
-    inputs = KICKS if kicked else 0
-    first = inputs + 1  # after the inputs comes the bias line, after it the neurons
-    every = np.arange(net.neurons, dtype=np.int32)
-    source, target, weight = [net.source + first], [net.target], [net.weight]
-    for line, row in enumerate([*net.kick[:inputs], net.bias]):
-        source.append(np.full(net.neurons, line, np.int32))
-        target.append(every)
-        weight.append(row)
-    delay = np.zeros(net.synapses + first * net.neurons, np.int32)
-    delay[: net.synapses] = 1
-    network = Network.from_synapses(
-        inputs=inputs, neurons=net.neurons, bias=True, source=np.concatenate(source),
-        target=np.concatenate(target), weight=np.concatenate(weight), delay=delay,
-        leak=1.0, threshold=net.threshold, reset="subtract",
-    )  # fmt: skip
+    first = KICKS * kicked + 1  # after the inputs comes the bias line, after it the neurons
+    network = _network(net, first)
     chip = roomy(net, first)
     ports = 2 * (net.rows + net.columns)
     placement = Placement(
-        tile=net.core, slot=every % net.neurons_per_core,
+        tile=net.core,
+        slot=np.arange(net.neurons, dtype=np.int32) % net.neurons_per_core,
         port=(np.arange(first) % ports).astype(np.int32),
     )  # fmt: skip
     routing = route(network, chip, placement, router=comb)
@@ -91,6 +79,25 @@ def prepare(net: SmallWorld, kicked: bool = False) -> Prepared:
         compile_program(network, chip, placement, routing, device=Device(exact=True)),
         kicked,
     )
+
+
+def _network(net: SmallWorld, first: int) -> Network:
+    """Rows of the first sources, one synapse for each neuron; then the network's own synapses."""
+    outside = first * net.neurons
+    source = np.empty(outside + net.synapses, np.int32)
+    target, delay = np.empty_like(source), np.zeros(source.size, np.int16)
+    weight = np.empty(source.size, np.float32)
+    source[:outside] = np.repeat(np.arange(first), net.neurons)
+    target[:outside] = np.tile(np.arange(net.neurons), first)
+    weight[:outside] = np.concatenate([*net.kick[: first - 1], net.bias])
+    np.add(net.source, first, out=source[outside:])
+    target[outside:] = net.target
+    weight[outside:] = net.weight
+    delay[outside:] = 1
+    return Network.from_synapses(
+        inputs=first - 1, neurons=net.neurons, bias=True, source=source, target=target,
+        weight=weight, delay=delay, leak=1.0, threshold=net.threshold, reset="subtract",
+    )  # fmt: skip
 
 
 def roomy(net: SmallWorld, externals: int) -> Chip:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["CHIPS", "SIDES", "STEP", "Chip", "chip_preset"]
 
 SIDES = ("north", "east", "south", "west")
+MOST_LINES = 32_767
+"""Lines of one side: routes keep the number of a line in 16 bits."""
 STEP = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """(row, column) of the neighbour on each side, in the order of `SIDES`."""
 
@@ -46,6 +48,7 @@ class Chip:
         distinct sources reach a tile: this is the fan-in that its neurons share.
     r0_lines, r1_lines : int
         Lines in, and lines out, on each side of a corner router and of a router between tiles.
+        No side has more than `MOST_LINES`.
     refractory_steps : int
         Steps after a spike in which a neuron cannot fire and loses its input, 0 by default;
         its membrane goes on leaking, and a late reset still acts.
@@ -53,8 +56,8 @@ class Chip:
     Raises
     ------
     ConfigError
-        If a size is not a positive integer, or an R1 is too narrow for the outputs of a
-        neuron tile, which are always wired into the four R1 around it.
+        If a size is not a positive integer, a side has too many lines, or an R1 is too narrow
+        for the outputs of a neuron tile, which are always wired into the four R1 around it.
 
     Examples
     --------
@@ -84,6 +87,10 @@ class Chip:
             ):
                 raise ConfigError(
                     f"Chip.{field.name} is {value!r}; it needs an integer of at least {least}."
+                )
+            if field.name.endswith("_lines") and value > MOST_LINES:
+                raise ConfigError(
+                    f"Chip.{field.name} is {value}; a side has at most {MOST_LINES} lines."
                 )
         if self.r1_lines < self.neurons_per_tile:
             raise ConfigError(

@@ -147,10 +147,11 @@ def recounted(program: Program) -> Program:
     chip = program.geometry
     events = np.zeros((program.sources, len(EVENTS) + program.levels), np.int64)
     links = np.zeros(chip.cells, np.int64)
+    reached = _kernels.tiles_reached(
+        program.offsets, program.target, program.tile, chip.tiles
+    )
     _kernels.spike_events(
-        program.first_neuron, program.offsets, program.level,
-        *_kernels.tiles_reached(program.offsets, program.target, program.tile, chip.tiles),
-        program.tile, program.link_offsets, program.link_cell, program.link_side,
+        program.first_neuron, program.offsets, program.level, *reached[:2], program.tile, program.link_offsets, program.link_cell, program.link_side,
         chip.is_router, chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, seated(program),
         KINDS, events, links,
     )  # fmt: skip

@@ -26,6 +26,9 @@ __all__ = ["RESETS", "Network", "join"]
 RESETS = ("subtract", "zero", "none", "clear")
 """What a spike does to the membrane; the codes of `Network.reset`."""
 
+MOST_DELAY = 32_767
+"""Steps that a synapse may wait: a delay has 16 bits."""
+
 NEURON_PARAMETERS = ("leak", "threshold", "reset", "current_leak", "gain", "prompt")
 """Fields of `Network` with one entry a neuron."""
 
@@ -64,8 +67,8 @@ class Network:
     target : int32 array, (s,)
         Neuron that each synapse ends at.
     weight : float32 array, (s,), in units of the threshold's scale
-    delay : int32 array, (s,) [steps]
-        0: felt within the same step; synapses of delay 0 form no cycle.
+    delay : int16 array, (s,) [steps]
+        0: felt within the same step; synapses of delay 0 form no cycle. At most `MOST_DELAY`.
     leak, threshold : float32 array, (n,)
         Factor that the membrane keeps per step, in [0, 1]; and the firing threshold, > 0. A
         neuron with an infinite threshold never fires: a leaky integrator, to be read out.
@@ -90,7 +93,7 @@ class Network:
     offsets: NDArray[np.int64]
     target: NDArray[np.int32]
     weight: NDArray[np.float32]
-    delay: NDArray[np.int32]
+    delay: NDArray[np.int16]
     leak: NDArray[np.float32]
     threshold: NDArray[np.float32]
     reset: NDArray[np.int8]
@@ -196,12 +199,14 @@ class Network:
             for name, values, kind in (
                 ("target", target, np.int32),
                 ("weight", weight, np.float32),
-                ("delay", delay, np.int32),
+                ("delay", delay, np.int16),
             )
         ]
-        offsets, by_source = _kernels.sort_by_source(start, sources)
-        if by_source.size:  # empty if they are sorted already
-            columns = [values[by_source] for values in columns]
+        offsets, rising = _kernels.count_sources(start, sources)
+        if not rising:
+            ordered = [np.empty_like(values) for values in columns]
+            _kernels.sort_by_source(start, offsets, *columns, *ordered)
+            columns = ordered
         return cls(
             inputs=inputs, bias=bias, offsets=offsets,
             target=columns[0], weight=columns[1], delay=columns[2],
@@ -262,7 +267,7 @@ class Network:
         matrix.sum_duplicates()
         source = np.repeat(np.arange(rows, dtype=np.int32), np.diff(matrix.indptr))
         if delay is None:
-            delay = (source >= inputs + int(bias)).astype(np.int32)
+            delay = (source >= inputs + int(bias)).astype(np.int16)
         return cls.from_synapses(
             inputs=inputs, neurons=neurons, bias=bias, source=source, target=matrix.indices,
             weight=matrix.data, delay=delay, **parameters,
@@ -359,13 +364,14 @@ def _spread(name: str, values: ArrayLike, size: int, kind: type[np.generic]) -> 
     with np.errstate(invalid="ignore", over="ignore"):
         if issubclass(kind, np.integer) and array.size:
             limits = np.iinfo(kind)
-            whole = (array >= limits.min) & (array <= limits.max)
+            least = 0 if name == "delay" else limits.min
+            whole = (array >= least) & (array <= limits.max)
             if array.dtype.kind not in "iub":
                 whole &= array % 1 == 0
             if not whole.all():
                 raise MosaicError(
                     f"{name} has {array[~whole].flat[0]}; it needs whole numbers from "
-                    f"{limits.min} to {limits.max}."
+                    f"{least} to {limits.max}."
                 )
         return np.broadcast_to(array, (size,)).astype(kind)
 
@@ -405,6 +411,10 @@ def _check(net: Network) -> None:
     for name in ("weight", "delay"):
         if getattr(net, name).shape != net.target.shape:
             raise MosaicError(f"{name} needs {net.synapses} entries, one for each synapse.")
+    if net.delay.dtype != np.int16:
+        raise MosaicError(
+            f"delay holds {net.delay.dtype}; it needs int16 (Network.from_synapses converts)."
+        )
     _check_neurons(net)
     fault, at = _kernels.synapse_fault(
         net.offsets, net.target, net.weight, net.delay, net.neurons

@@ -18,7 +18,7 @@ from mosaic_sim import _kernels
 from mosaic_sim.chip import Chip
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
-from mosaic_sim.network import NEURON_PARAMETERS, RESETS
+from mosaic_sim.network import MOST_DELAY, NEURON_PARAMETERS, RESETS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -95,7 +95,7 @@ class Program(NamedTuple):
     offsets: NDArray[np.int64]
     target: NDArray[np.int32]
     weight: NDArray[np.float32]
-    delay: NDArray[np.int32]
+    delay: NDArray[np.int16]
     depth: NDArray[np.int32]
     level: NDArray[np.int16]
     leak: NDArray[np.float32]
@@ -111,7 +111,7 @@ class Program(NamedTuple):
     link_offsets: NDArray[np.int64]
     link_cell: NDArray[np.int32]
     link_side: NDArray[np.int8]
-    link_line: NDArray[np.int32]
+    link_line: NDArray[np.int16]
     events: NDArray[np.int64]
     links: NDArray[np.int64]
     path: NDArray[np.int64]
@@ -229,7 +229,7 @@ def validate(program: Program) -> None:
         )
     for name, least, end in (
         ("target", 0, n),
-        ("delay", 0, 1 << 20),
+        ("delay", 0, MOST_DELAY + 1),
         ("depth", 0, max(n, 1)),
         ("level", 1 - program.levels, program.levels),
         ("reset", 0, len(RESETS)),

@@ -15,10 +15,11 @@ from mosaic_sim.events import (
     COMPARED,
     DRIVEN,
     EVENTS,
+    HCS,
     INPUT,
-    KINDS,
     LCS,
     SENSED,
+    SPIKE,
     seated,
     static_events,
 )
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     Spikes = tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]
 
 __all__ = ["Steps", "price_steps"]
+
+BLOCK = 1 << 18
+"""Loads of links that are looked at together when they are not kept: they stay in a cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,21 +65,19 @@ class Steps:
     @cached_property
     def loads(self) -> NDArray[np.int32]:
         """Spikes on the link that leaves each cell on each side, (r, cells, 4)."""
-        program, cells = self.program, self.program.geometry.cells
+        cells = self.program.geometry.cells
         loads = np.zeros((self.rows, 4 * cells), np.int32)
-        for spikes in (self.neurons, *self.externals):
+        for offsets, source, times in (self.neurons, *self.externals):
             _kernels.link_loads(
-                *spikes, program.link_offsets, program.link_cell, program.link_side, loads
+                offsets, source, times, self.program.link_offsets, self._link, loads
             )
         return loads.reshape(self.rows, cells, 4)
 
     @cached_property
     def spikes(self) -> NDArray[np.int32]:
         """Spikes of the neurons of each tile, (r, tiles)."""
-        program = self.program
-        place = np.concatenate([np.full(program.first_neuron, -1, np.int32), program.tile])
-        counts = np.zeros((self.rows, program.geometry.tiles), np.int32)
-        _kernels.count_places(*self.neurons, place, counts)
+        counts = np.zeros((self.rows, self.program.geometry.tiles), np.int32)
+        _kernels.count_places(*self.neurons, self._place, counts)
         return counts
 
     @property
@@ -89,35 +91,60 @@ class Steps:
         return self._cells[1]
 
     @cached_property
+    def _link(self) -> NDArray[np.int32]:
+        """Cell and side of each link in one number, which is faster to follow."""
+        link: NDArray[np.int32] = 4 * self.program.link_cell + self.program.link_side
+        return link
+
+    @cached_property
+    def _place(self) -> NDArray[np.int32]:
+        """Tile of each source, -1 for those from outside."""
+        program = self.program
+        return np.concatenate([np.full(program.first_neuron, -1, np.int32), program.tile])
+
+    @cached_property
     def _cells(self) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-        program, chip = self.program, self.program.geometry
-        price, device = self.prices, self.prices[len(EVENTS) :]
-        read = np.zeros((self.rows, chip.tiles))
+        program, chip, price = self.program, self.program.geometry, self.prices
+        device = price[len(EVENTS) :]
         table = _kernels.row_prices(
             program.first_neuron, program.offsets, program.target, program.level, program.tile,
             device, 2 * chip.neurons_per_tile * device[0] + seated(program) * price[SENSED],
         )  # fmt: skip
-        for spikes in (self.neurons, *self.externals):
-            _kernels.step_energy(*spikes, *table, read)
-        tile_of = np.full(chip.cells, -1, np.int32)
-        tile_of[chip.tile_cells] = np.arange(chip.tiles)
         static = np.zeros(chip.cells)
         for kind, number in static_events(program).items():
             static += number * price[kind]
         row_price = 4.0 * chip.lines * (price[COMPARED] + price[LCS])
-        hops = np.zeros((self.rows, chip.cells), np.int32)
-        energy = np.empty((self.rows, chip.cells))
-        _kernels.cell_energy(
-            self.loads.reshape(self.rows, -1), self.spikes, read, static, chip.neighbours,
-            chip.is_router, row_price, tile_of, price, KINDS, hops, energy,
-        )  # fmt: skip
+        onward = np.where(chip.is_router, price[HCS] - price[LCS], 0.0)
         port = chip.port_cells[program.port]
         leads_on = np.diff(program.link_offsets)[: program.first_neuron] > 0
-        entering = price[INPUT] + price[DRIVEN]
-        for spikes in self.externals:
-            _kernels.enter_energy(
-                *spikes, port, leads_on, row_price, entering, hops, energy
-            )
+
+        hops = np.empty((self.rows, chip.cells), np.int32)
+        energy = np.empty((self.rows, chip.cells))
+        most = max(1, BLOCK // (4 * chip.cells))
+        room = min(most, self.rows)
+        loads = np.empty((room, 4 * chip.cells), np.int32)
+        fired, read = np.empty((room, chip.tiles), np.int32), np.empty((room, chip.tiles))
+        for begin in range(0, self.rows, most):
+            rows = slice(begin, min(begin + most, self.rows))
+            bounds = slice(begin, rows.stop + 1)
+            part = slice(0, rows.stop - begin)
+            for scratch in (loads, fired, read):
+                scratch[part] = 0
+            offsets, source, times = self.neurons
+            _kernels.count_places(offsets[bounds], source, times, self._place, fired[part])
+            for offsets, source, times in (self.neurons, *self.externals):
+                spikes = offsets[bounds], source, times
+                _kernels.link_loads(*spikes, program.link_offsets, self._link, loads[part])
+                _kernels.step_energy(*spikes, *table, read[part])
+            _kernels.cell_energy(
+                loads[part], fired[part], read[part], static, chip.tile_cells, chip.shape[1],
+                row_price, onward, price[DRIVEN], price[SPIKE], hops[rows], energy[rows],
+            )  # fmt: skip
+            for offsets, source, times in self.externals:
+                _kernels.enter_energy(
+                    offsets[bounds], source, times, port, leads_on, row_price,
+                    price[INPUT] + price[DRIVEN], hops[rows], energy[rows],
+                )  # fmt: skip
         return hops, energy
 
 

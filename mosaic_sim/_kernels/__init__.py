@@ -2,78 +2,46 @@
 
 A kernel calls only kernels of its own file, because a cached kernel does not notice a change
 in another file. What each array means is said in the face that calls the kernel.
+
+A file is imported when one of its kernels is first asked for: Numba takes longer to load than
+all the rest of the package.
 """
 
-from mosaic_sim._kernels.accounts import (
-    cell_energy,
-    count_events,
-    count_places,
-    enter_energy,
-    link_loads,
-    row_prices,
-    spike_events,
-    step_energy,
-)
-from mosaic_sim._kernels.dies import (
-    choices,
-    noise,
-    normals,
-    numbers,
-    reach,
-    rewire,
-    router_tables,
-    row_excess,
-    synapse_devices,
-)
-from mosaic_sim._kernels.routes import (
-    comb_trees,
-    grow_tree,
-    longest_path,
-    routing_fault,
-    shared_line,
-)
-from mosaic_sim._kernels.steps import run, run_physical
-from mosaic_sim._kernels.synapses import (
-    depths,
-    quantise,
-    sort_by_source,
-    synapse_fault,
-    tiles_reached,
-)
-from mosaic_sim._kernels.wiring import LANES, count_drive, pack, wire
+from __future__ import annotations
 
-__all__ = [
-    "LANES",
-    "cell_energy",
-    "choices",
-    "comb_trees",
-    "count_drive",
-    "count_events",
-    "count_places",
-    "depths",
-    "enter_energy",
-    "grow_tree",
-    "link_loads",
-    "longest_path",
-    "noise",
-    "normals",
-    "numbers",
-    "pack",
-    "quantise",
-    "reach",
-    "rewire",
-    "router_tables",
-    "routing_fault",
-    "row_excess",
-    "row_prices",
-    "run",
-    "run_physical",
-    "shared_line",
-    "sort_by_source",
-    "spike_events",
-    "step_energy",
-    "synapse_devices",
-    "synapse_fault",
-    "tiles_reached",
-    "wire",
-]
+from importlib import import_module
+from typing import Any
+
+_FILE = {
+    kernel: file
+    for file, kernels in {
+        "accounts": (
+            "cell_energy", "count_events", "count_places", "enter_energy", "link_loads",
+            "row_prices", "spike_events", "step_energy",
+        ),
+        "dies": (
+            "choices", "noise", "normals", "numbers", "reach", "rewire", "router_tables",
+            "row_excess", "synapse_devices",
+        ),
+        "routes": (
+            "comb_trees", "grow_tree", "longest_path", "routing_fault", "shared_line",
+        ),
+        "steps": ("run", "run_physical"),
+        "synapses": (
+            "count_sources", "depths", "quantise", "sort_by_source", "synapse_fault",
+            "tiles_reached",
+        ),
+        "wiring": ("LANES", "count_drive", "pack", "wire"),
+    }.items()
+    for kernel in kernels
+}  # fmt: skip
+
+__all__ = list(_FILE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FILE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    kernel = getattr(import_module(f"{__name__}.{_FILE[name]}"), name)
+    globals()[name] = kernel
+    return kernel

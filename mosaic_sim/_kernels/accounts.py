@@ -7,6 +7,9 @@ from numba import njit
 
 from mosaic_sim._kernels.options import KERNEL, PART
 
+# Unsigned, so that no index is tested for being below 0.
+ONE, TWO, THREE, FOUR = (np.uint64(k) for k in range(1, 5))
+
 
 @njit(**PART)
 def tally(
@@ -204,59 +207,88 @@ def count_places(row_offsets, source, times, place, counts):
 
 
 @njit(**KERNEL)
-def link_loads(row_offsets, source, times, link_offsets, link_cell, link_side, loads):
-    """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells)."""
+def link_loads(row_offsets, source, times, link_offsets, link, loads):
+    """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells).
+
+    `link` is ``4 * cell + side``.
+    """
     for r in range(row_offsets.size - 1):
         load = loads[r]
         for e in range(row_offsets[r], row_offsets[r + 1]):
             i = source[e]
             n = np.int32(times[e] if times.size else 1)
-            for k in range(link_offsets[i], link_offsets[i + 1]):
-                load[np.uint64(4 * link_cell[k] + link_side[k])] += n
+            # Four at a time: the links of a source differ, so that all may be read before the
+            # first is written.
+            k, end = np.uint64(link_offsets[i]), np.uint64(link_offsets[i + 1])
+            fours = end - (end - k) % FOUR
+            while k < fours:
+                a, b = np.uint64(link[k]), np.uint64(link[k + ONE])
+                c, d = np.uint64(link[k + TWO]), np.uint64(link[k + THREE])
+                more = load[a] + n, load[b] + n, load[c] + n, load[d] + n
+                load[a], load[b], load[c], load[d] = more
+                k += FOUR
+            while k < end:
+                load[np.uint64(link[k])] += n
+                k += ONE
 
 
 @njit(**KERNEL)
 def cell_energy(
-    loads, spikes, read, static, neighbour, is_router, row_price, tile_of, price, kinds, hops,
+    loads,
+    spikes,
+    read,
+    static,
+    tile_cell,
+    width,
+    row_price,
+    onward,
+    driven,
+    spike,
+    hops,
     energy,
-):  # fmt: skip
+):
     """Hops over and energy of each cell in each row, from what its links carried; (rows, ...).
 
     `static` is what a cell spends in any step, `row_price` what it costs to read a row of a
-    routing tile, `tile_of` the tile in each cell or -1, `kinds` as in `tally`.
+    routing tile, `onward` what a link out of one costs besides the line it drives, `driven`;
+    both are 0 for neuron tiles. Rows of cells are `width` long; no link leaves the chip.
     """
-    spike, driven, hcs, lcs = (
-        price[kinds[0]],
-        price[kinds[1]],
-        price[kinds[3]],
-        price[kinds[4]],
-    )
+    cells = static.size
+    out = np.empty(cells, np.float64)
+    wired = np.empty(cells, np.float64)
     for r in range(loads.shape[0]):
-        load = loads[r]
-        for cell in range(is_router.size):
-            out = (
-                load[4 * cell]
-                + load[4 * cell + 1]
-                + load[4 * cell + 2]
-                + load[4 * cell + 3]
+        load, through = loads[r], hops[r]
+        for c in range(cells):
+            out[c] = np.float64(load[4 * c]) + load[4 * c + 1] + load[4 * c + 2]
+            out[c] += load[4 * c + 3]
+            wired[c] = 0
+            through[c] = 0
+        # One side after the other, from the cell before or after, or one row up or down. The
+        # first and the last cell of a row are no neighbours: the links between carry nothing.
+        for c in range(cells - 1):
+            through[c] += load[4 * (c + 1) + 3]
+        for c in range(1, cells):
+            through[c] += load[4 * (c - 1) + 1]
+        for c in range(cells - width):
+            through[c] += load[4 * (c + width)]
+        for c in range(width, cells):
+            through[c] += load[4 * (c - width) + 2]
+        # An output of a tile is wired: its row is read, taken or not.
+        for tile in range(tile_cell.size):
+            c, fired = tile_cell[tile], spikes[r, tile]
+            through[c] = 0
+            wired[c - width] += fired - load[4 * c]
+            wired[c + 1] += fired - load[4 * c + 1]
+            wired[c + width] += fired - load[4 * c + 2]
+            wired[c - 1] += fired - load[4 * c + 3]
+        spent = energy[r]
+        for c in range(cells):
+            rows = through[c] + wired[c]
+            spent[c] = (static[c] + out[c] * driven) + (
+                rows * row_price[c] + out[c] * onward[c]
             )
-            spent = static[cell] + out * driven
-            if is_router[cell]:
-                through = 0
-                wired = 0
-                for side in range(4):
-                    beside = neighbour[cell, side]
-                    if beside >= 0:
-                        into = load[4 * beside + (side + 2) % 4]
-                        through += into
-                        # An output of a tile is wired: its row is read, taken or not.
-                        if tile_of[beside] >= 0:
-                            wired += spikes[r, tile_of[beside]] - into
-                hops[r, cell] = through
-                spent += (through + wired) * row_price[cell] + out * (hcs - lcs)
-            else:
-                spent += spikes[r, tile_of[cell]] * spike + read[r, tile_of[cell]]
-            energy[r, cell] = spent
+        for tile in range(tile_cell.size):
+            spent[tile_cell[tile]] += spikes[r, tile] * spike + read[r, tile]
 
 
 @njit(**KERNEL)

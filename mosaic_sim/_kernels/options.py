@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from numba.np import linalg
+
+# To learn whether there is a BLAS, Numba loads scipy.linalg, a fifth of the time to the first
+# result, though no kernel multiplies matrices. SciPy is there: say so. Whoever compiles a
+# matrix product in this process has it loaded then.
+_ensure_blas = linalg.ensure_blas
+linalg.ensure_blas = lambda: None
+try:
+    from numba.np import arraymath
+finally:
+    linalg.ensure_blas = _ensure_blas
+arraymath.ensure_blas = _ensure_blas  # type: ignore[attr-defined]
+
 KERNEL = {
     "cache": True,
     "nogil": True,  # threads share out samples

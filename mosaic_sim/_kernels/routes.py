@@ -149,15 +149,15 @@ def comb(
 
 @njit(**KERNEL)
 def comb_trees(
-    begin, first, reached_offsets, reached, tile, slot, port_cell, columns, capacity, neighbour,
-    is_router, tile_cell, load, links, out_cell, out_side, out_line,
+    begin, total, first, reached_offsets, reached, tile, slot, port_cell, columns, capacity,
+    neighbour, is_router, tile_cell, load, links, out_cell, out_side, out_line,
 ):  # fmt: skip
     """Lay a comb for every neuron, the cheapest of four; search where a comb meets a full link.
 
     External sources are searched for too: they do not start beside a tile. Starts with source
-    `begin` and stops when the arrays of links might be too short for one more. `load` counts
-    sources a link, `links` the links of each source. Returns (next source, links written,
-    cell that could not be reached or -1).
+    `begin`, after `total` links, and stops when the arrays of links might be too short for one
+    more. `load` counts sources a link, `links` the links of each source. Returns (next source,
+    links written, cell that could not be reached or -1).
     """
     cells = is_router.size
     sources = reached_offsets.size - 1
@@ -168,7 +168,6 @@ def comb_trees(
     in_tree = np.empty(cells, np.bool_)
     teeth = np.zeros((2, tile_cell.size + 2), np.int64)
     mark = 0
-    total = 0
     for i in range(begin, sources):
         if total + cells > out_cell.size:
             return i, total, -1
@@ -243,9 +242,13 @@ def comb_trees(
 @njit(**KERNEL)
 def routing_fault(
     first, offsets, cell, side, start_cell, reached_offsets, reached, tile, tile_cell,
-    neighbour, is_router,
+    neighbour, is_router, line, slot,
 ):  # fmt: skip
-    """Return (fault, source): 1 if its links are no tree, 2 if it misses its targets; or 0."""
+    """Return (fault, source): 1 if its links are no tree, 2 if it misses its targets; or 0.
+
+    3, if there is nothing else: it does not leave its tile on the line of its slot.
+    """
+    miswired = np.int64(-1)
     in_tree = np.zeros(is_router.size, np.int64)  # source + 1
     wanted = np.zeros(is_router.size, np.int64)
     for i in range(offsets.size - 1):
@@ -263,6 +266,8 @@ def routing_fault(
                 return 1, i
             if not is_router[cell[k]] and cell[k] != start_cell[i]:
                 return 1, i
+            if not is_router[cell[k]] and line[k] != slot[i - first]:
+                miswired = i
             in_tree[there] = mark
             if not is_router[there]:
                 if wanted[there] != mark:
@@ -270,7 +275,7 @@ def routing_fault(
                 missing -= 1
         if missing:
             return 2, i
-    return 0, 0
+    return (0, 0) if miswired < 0 else (3, miswired)
 
 
 @njit(**KERNEL)
@@ -317,14 +322,16 @@ def longest_path(
         if i >= first:
             reads, hops = arrive[i - first, 0], arrive[i - first, 1]
             home = tile[i - first]
-        tree = 0
-        for k in range(link_offsets[i], link_offsets[i + 1]):
-            at = link_cell[k]
-            if is_router[at] and stamp[at] != i + 1:
-                stamp[at] = i + 1
-                tree += 1
+        tree = -1  # counted once it is needed
         for k in range(offsets[i], offsets[i + 1]):
             j = target[k]
+            if tree < 0 and tile[j] != home:
+                tree = 0
+                for link in range(link_offsets[i], link_offsets[i + 1]):
+                    at = link_cell[link]
+                    if is_router[at] and stamp[at] != i + 1:
+                        stamp[at] = i + 1
+                        tree += 1
             far = tree if tile[j] != home else 0
             longest[0] = max(longest[0], reads + 1)
             longest[1] = max(longest[1], hops + far)

@@ -9,8 +9,8 @@ from mosaic_sim._kernels.options import KERNEL
 
 
 @njit(**KERNEL)
-def sort_by_source(source, sources):
-    """Return the offsets of each source and a stable order; an empty order if it is sorted."""
+def count_sources(source, sources):
+    """Return the offsets of each source, and whether `source` rises already."""
     offsets = np.zeros(sources + 1, np.int64)
     rising = True
     for k in range(source.size):
@@ -19,16 +19,21 @@ def sort_by_source(source, sources):
             rising = False
     for i in range(sources):
         offsets[i + 1] += offsets[i]
-    if rising:
-        return offsets, np.empty(0, np.int32)
-    order = np.empty(source.size, np.int32)
-    free = np.empty(sources, np.int64)
-    for i in range(sources):
-        free[i] = offsets[i]
+    return offsets, rising
+
+
+@njit(**KERNEL)
+def sort_by_source(
+    source, offsets, target, weight, delay, sorted_target, sorted_weight, sorted_delay
+):
+    """Write synapses by source, those of one source in the order in which they come."""
+    free = offsets.copy()
     for k in range(source.size):
-        order[free[source[k]]] = k
-        free[source[k]] += 1
-    return offsets, order
+        at = free[source[k]]
+        free[source[k]] = at + 1
+        sorted_target[at] = target[k]
+        sorted_weight[at] = weight[k]
+        sorted_delay[at] = delay[k]
 
 
 @njit(**KERNEL)
@@ -111,17 +116,24 @@ def quantise(target, weight, neurons, steps):
 
 @njit(**KERNEL)
 def tiles_reached(offsets, target, tile, tiles):
-    """Distinct tiles that the synapses of each source end in: (offsets, tiles, ascending)."""
+    """Distinct tiles that the synapses of each source end in.
+
+    Returns (offsets, tiles in rising order, sources that arrive at each tile from outside).
+    """
     sources = offsets.size - 1
+    first = sources - tile.size
+    arriving = np.zeros(tiles, np.int64)
     seen = np.zeros(tiles, np.int64)  # source + 1, in the second pass below zero
     start = np.zeros(sources + 1, np.int64)
     for i in range(sources):
         found = 0
+        home = tile[i - first] if i >= first else -1
         for k in range(offsets[i], offsets[i + 1]):
             there = tile[target[k]]
             if seen[there] != i + 1:
                 seen[there] = i + 1
                 found += 1
+                arriving[there] += there != home
         start[i + 1] = start[i] + found
     reached = np.empty(start[sources], np.int32)
     for i in range(sources):
@@ -144,4 +156,4 @@ def tiles_reached(offsets, target, tile, tiles):
                 if seen[there] == -i - 1:
                     reached[end] = there
                     end += 1
-    return start, reached
+    return start, reached, arriving

@@ -56,13 +56,21 @@ def arrivals(network: Network, placement: Placement) -> NDArray[np.int64]:
 def tiles_reached(
     network: Network, placement: Placement, chip: Chip | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the distinct tiles of the targets of each source: (offsets, tiles).
+    """Return the distinct tiles of the targets of each source: (offsets, tiles)."""
+    offsets, tile, _ = _reached(network, placement, chip)
+    return offsets, tile
+
+
+def _reached(
+    network: Network, placement: Placement, chip: Chip | None
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """`tiles_reached`, and how many sources arrive at each tile from outside.
 
     Placing, routing and compiling all need it, so a placement remembers its last answer.
     """
     known = _REACHED.get(placement)
     if known is not None and known[0]() is network:
-        reached: tuple[NDArray[np.int64], NDArray[np.int32]] = known[1]
+        reached: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]] = known[1]
         return reached
     tiles = chip.tiles if chip is not None else int(placement.tile.max(initial=-1)) + 1
     reached = _kernels.tiles_reached(network.offsets, network.target, placement.tile, tiles)
@@ -129,11 +137,7 @@ def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
         raise CapacityError(
             f"Port {port} has {entering[port]} inputs; it has {chip.r1_lines} lines."
         )
-    offsets, reached = tiles_reached(network, placement, chip)
-    home = np.full(network.sources, -1, np.int32)
-    home[network.first_neuron :] = placement.tile
-    foreign = reached[reached != np.repeat(home, np.diff(offsets))]
-    lines = np.bincount(foreign, minlength=chip.tiles)
+    _, _, lines = _reached(network, placement, chip)
     if np.any(lines > 4 * chip.tile_lines):
         tile = int(np.argmax(lines))
         raise CapacityError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from mosaic_sim.route.greedy import greedy
 from mosaic_sim.route.routing import Routing, entry_lines
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
     from mosaic_sim.place import Placement
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["comb"]
 
 ROOM = 1 << 24
-"""Links that one call of the kernel may write."""
+"""Links that there is room for at first."""
 
 
 def comb(
@@ -45,25 +47,28 @@ def comb(
     )  # fmt: skip
     load = np.zeros((chip.cells, 4), np.int32)
     links = np.zeros(network.sources, np.int64)
-    cells, sides, lines = [], [], []
-    done = 0
+    # Room for one tree of every cell, or for some dozens of links a source.
+    room = chip.cells + min(48 * network.sources, ROOM)
+    cell, side = np.empty(room, np.int32), np.empty(room, np.int8)
+    line = np.empty(room, np.int16)
+    done, written = 0, 0
     while done < network.sources:
-        # Room for one tree of every cell, or for some dozens of links a source.
-        room = chip.cells + min(48 * (network.sources - done), ROOM)
-        cell, line = np.empty(room, np.int32), np.empty(room, np.int32)
-        side = np.empty(room, np.int8)
         done, written, missed = _kernels.comb_trees(
-            done, *fixed, load, links, cell, side, line
+            done, written, *fixed, load, links, cell, side, line
         )
         if missed >= 0:
             return greedy(network, chip, placement, keep=None)
-        cells.append(cell[:written])
-        sides.append(side[:written])
-        lines.append(line[:written])
+        if done < network.sources:  # a little more than the others need if they are alike
+            _resize(
+                chip.cells + written * network.sources // done * 21 // 20, cell, side, line
+            )
+    _resize(written, cell, side, line)
     return Routing(
-        np.concatenate([[0], np.cumsum(links)]),
-        np.concatenate([np.empty(0, np.int32), *cells]),
-        np.concatenate([np.empty(0, np.int8), *sides]),
-        np.concatenate([np.empty(0, np.int32), *lines]),
-        entry_lines(placement),
+        np.concatenate([[0], np.cumsum(links)]), cell, side, line, entry_lines(placement)
     )
+
+
+def _resize(size: int, *arrays: NDArray[Any]) -> None:
+    """Resize arrays in place: large ones are not copied, and never there twice."""
+    for array in arrays:
+        array.resize(size, refcheck=False)  # nobody else looks at them

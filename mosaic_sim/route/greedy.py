@@ -132,8 +132,8 @@ def _with_lines(
     """
     free: dict[tuple[int, int], list[int]] = {}
     kept = keep.offsets.size - 1 if keep is not None else 0
-    lines: list[NDArray[np.int32]] = [
-        np.full(cells.size, -1, np.int32) for cells, _ in trees
+    lines: list[NDArray[np.int16]] = [
+        np.full(cells.size, -1, np.int16) for cells, _ in trees
     ]
     used: set[tuple[int, int, int]] = set()
     for source in range(network.sources):
@@ -168,6 +168,6 @@ def _with_lines(
         side=np.concatenate([np.empty(0, np.int32), *(sides for _, sides in trees)]).astype(
             np.int8
         ),
-        line=np.concatenate([np.empty(0, np.int32), *lines]),
+        line=np.concatenate([np.empty(0, np.int16), *lines]),
         entry_line=entry_lines(placement),
     )

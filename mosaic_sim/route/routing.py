@@ -35,8 +35,9 @@ class Routing:
     Parameters
     ----------
     offsets : int64 array, (sources + 1,)
-    cell, line : int32 array, (links,)
+    cell : int32 array, (links,)
     side : int8 array, (links,)
+    line : int16 array, (links,)
     entry_line : int32 array, (inputs and bias line,)
         Line of its port on which each external source enters.
     """
@@ -44,7 +45,7 @@ class Routing:
     offsets: NDArray[np.int64]
     cell: NDArray[np.int32]
     side: NDArray[np.int8]
-    line: NDArray[np.int32]
+    line: NDArray[np.int16]
     entry_line: NDArray[np.int32]
 
     @cached_property
@@ -102,6 +103,8 @@ def check_links(chip: Chip, routing: Routing) -> None:
         raise MosaicError(
             "The links of a routing do not fit together, or are of another chip."
         )
+    if routing.line.dtype != np.int16:
+        raise MosaicError(f"line holds {routing.line.dtype}; it needs int16.")
 
 
 # Routing and compiling both check, and values are never edited in place: once is enough.
@@ -148,7 +151,8 @@ def check_routing(
     reached = tiles_reached(network, placement, chip)
     broken, source = _kernels.routing_fault(
         network.first_neuron, routing.offsets, routing.cell, routing.side, start, *reached,
-        placement.tile, chip.tile_cells, chip.neighbours, chip.is_router,
+        placement.tile, chip.tile_cells, chip.neighbours, chip.is_router, routing.line,
+        placement.slot,
     )  # fmt: skip
     if broken == 1:
         raise MosaicError(f"The route of source {source} is not a tree.")
@@ -156,10 +160,7 @@ def check_routing(
         raise MosaicError(f"The route of source {source} does not end at its targets.")
     if fault == 2:
         raise RoutingError("A route uses a line that its side does not have.")
-    wired = np.flatnonzero(~chip.is_router[routing.cell])
-    source_of = np.searchsorted(routing.offsets, wired, side="right") - 1
-    slot = placement.slot[source_of - network.first_neuron]
-    if not np.array_equal(routing.line[wired], slot):
+    if broken == 3:
         raise MosaicError("A neuron must leave its tile on the line of its slot.")
     entry, port = routing.entry_line, placement.port
     if entry.shape != port.shape or np.any((entry < 0) | (entry >= chip.r1_lines)):

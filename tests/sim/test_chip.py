@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -158,6 +159,14 @@ def test_a_size_that_is_no_positive_integer_is_refused_by_name(field, value):
     )
     with pytest.raises(ConfigError, match=rf"Chip\.{field} is .*integer of at least 1"):
         Chip(**sizes | {field: value})
+
+
+@pytest.mark.parametrize("field", ["tile_lines", "r0_lines", "r1_lines"])
+def test_a_side_with_more_lines_than_a_route_can_name_is_refused(field):
+    most = Chip(1, 1, neurons_per_tile=1, tile_lines=1, r0_lines=1, r1_lines=1)
+    assert getattr(replace(most, **{field: 32_767}), field) == 32_767
+    with pytest.raises(ConfigError, match=rf"Chip\.{field} is 32768; .*at most 32767"):
+        replace(most, **{field: 32_768})
 
 
 def test_router_too_narrow_for_the_outputs_of_a_tile_is_refused():

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -189,7 +190,8 @@ def test_with_weights_changes_weights_only():
         ({"weight": [1, -np.inf]}, r"weight\[1\] is -inf"),
         ({"weight": [1, 1e300]}, r"weight\[1\] is inf"),
         ({"delay": [0]}, r"delay has shape \(1,\)"),
-        ({"delay": [0, -1]}, r"delay must not be negative"),
+        ({"delay": [0, -1]}, r"delay has -1; .*whole numbers from 0 to 32767"),
+        ({"delay": [0, 32768]}, r"delay has 32768; .*whole numbers from 0 to 32767"),
         ({"delay": 1.5}, r"delay has 1\.5; .*whole"),
         ({"delay": [0, np.nan]}, r"delay has nan; .*whole"),
         ({"leak": [1.0]}, r"leak has shape \(1,\)"),
@@ -248,6 +250,22 @@ def test_arrays_that_do_not_fit_together_are_refused(field, value, message):
     arrays[field] = np.array(value, arrays[field].dtype)
     with pytest.raises(MosaicError, match=message):
         Network(inputs=1, bias=False, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("delay", "message"),
+    [
+        (np.array([1], np.int32), r"delay holds int32; it needs int16"),
+        (np.array([-1], np.int16), r"delay must not be negative"),
+    ],
+)
+def test_delays_that_were_not_converted_are_refused(delay, message):
+    with pytest.raises(MosaicError, match=message):
+        replace(chain(), delay=delay)
+
+
+def test_the_longest_delay_is_kept():
+    assert chain(neurons=2, delay=32_767).delay.tolist() == [32_767, 32_767]
 
 
 def test_a_network_may_be_empty():

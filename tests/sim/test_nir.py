@@ -849,7 +849,7 @@ def test_a_network_survives_the_way_to_nir_and_back(network, dt, unit_r, data):
     bias = network.bias & (network.source == network.inputs)
     network = replace(
         network, gain=np.zeros_like(network.gain), groups=data.draw(groups),
-        delay=np.where(bias, 0, network.delay).astype(np.int32),
+        delay=np.where(bias, 0, network.delay).astype(np.int16),
     )  # fmt: skip
     exported = to_nir(network, dt=dt, unit_r=unit_r)
     assert np.array_equal(np.sort(np.concatenate(list(exported.neurons.values()))), every)

@@ -290,7 +290,7 @@ def test_a_router_that_the_tree_enters_again_reads_its_wired_row_too():
         offsets=np.array([0, 4, 4]),
         cell=np.array([6, 11, 12, 7], np.int32),
         side=np.array([2, 1, 0, 1], np.int32),
-        line=np.zeros(4, np.int32),
+        line=np.zeros(4, np.int16),
         entry_line=np.zeros(0, np.int32),
     )
     program = compile_program(network, chip, placement, routing)
@@ -492,7 +492,7 @@ DAMAGE = [
     ("weight", lambda a: a * np.nan, "a weight is not finite"),
     ("delay", lambda a: a[:-1], "delay has not one entry a synapse"),
     ("delay", lambda a: a - 1, "delay leaves 0"),
-    ("delay", lambda a: a + (1 << 20), "delay leaves 0"),
+    ("delay", lambda a: a.astype(np.int32), "delay holds int32, not int16"),
     ("delay", lambda a: a * 0, "depth does not rise along a synapse without delay"),
     ("depth", lambda a: a[::-1], "depth does not rise along a synapse without delay"),
     ("depth", lambda a: a + 1, "depth leaves 0 to 1"),
@@ -523,6 +523,7 @@ DAMAGE = [
     ("link_side", lambda a: a[:-1], "link_side has not one entry a link"),
     ("link_side", lambda a: a + np.int8(4), "link_side leaves 0 to 3"),
     ("link_line", lambda a: a + 99, "link_line names a line that is not there"),
+    ("link_line", lambda a: a.astype(np.int32), "link_line holds int32, not int16"),
     ("link_line", lambda a: a[:-1], "link_line has not one entry a link"),
     ("events", lambda a: a[:-1], "events has not one entry for each source and kind"),
     ("events", lambda a: -a, "events leaves 0"),

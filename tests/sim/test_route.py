@@ -1,4 +1,5 @@
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import combinations
@@ -350,6 +351,16 @@ def test_trees_stay_short_where_other_sources_lie_already(router):
         assert best <= len(links_of(chip, routing, source)) <= 2 * best
 
 
+def test_combs_are_the_same_however_often_they_run_out_of_room(monkeypatch):
+    network, chip, placement = crowd()
+    at_once = route(network, chip, placement, router=ROUTERS["comb"])
+    monkeypatch.setattr(sys.modules["mosaic_sim.route.comb"], "ROOM", 0)
+    bit_by_bit = route(network, chip, placement, router=ROUTERS["comb"])
+    for name in ("offsets", "cell", "side", "line"):
+        assert np.array_equal(getattr(at_once, name), getattr(bit_by_bit, name))
+        assert getattr(at_once, name).dtype == getattr(bit_by_bit, name).dtype
+
+
 def test_greedy_extends_a_tree_to_the_nearest_missing_tile():
     network, chip, placement = crowd()
     routing = route(network, chip, placement, router=ROUTERS["greedy"])
@@ -446,7 +457,7 @@ def test_kept_routes_that_leave_no_room_are_named_as_the_reason(router):
         offsets=np.array([0, 8, 8, 8]),
         cell=np.array([cell for cell, _ in links], np.int32),
         side=np.array([side for _, side in links], np.int32),
-        line=np.zeros(8, np.int32),
+        line=np.zeros(8, np.int16),
         entry_line=np.zeros(1, np.int32),
     )
     route(network, chip, placement, router=router)  # fits where nothing is kept
@@ -499,9 +510,18 @@ def test_check_routing_refuses_every_kind_of_damage(change, message):
     network, chip, placement, good = relay()
     assert (good.cell.tolist(), good.side.tolist()) == ([3, 3, 6, 7], [2, 2, 1, 1])
     assert (good.line.tolist(), good.entry_line.tolist()) == ([0, 1, 1, 0], [0, 1])
-    bad = replace(good, **{name: np.array(value) for name, value in change.items()})
+    kinds = {"line": np.int16}
+    bad = replace(
+        good, **{name: np.array(value, kinds.get(name)) for name, value in change.items()}
+    )
     with pytest.raises(MosaicError, match=message):
         check_routing(network, chip, placement, bad)
+
+
+def test_check_routing_refuses_lines_that_were_not_converted():
+    network, chip, placement, good = relay()
+    with pytest.raises(MosaicError, match="line holds int32; it needs int16"):
+        check_routing(network, chip, placement, replace(good, line=good.line.astype("i4")))
 
 
 def test_check_routing_refuses_overloaded_sides_by_name():
@@ -520,13 +540,13 @@ def test_check_routing_refuses_a_way_through_a_neuron_tile():
     first, last = good.offsets[1], good.offsets[2]
 
     def spliced(old, new):
-        return np.concatenate([old[:first], new, old[last:]]).astype(np.int32)
+        return np.concatenate([old[:first], new, old[last:]]).astype(old.dtype)
 
     bad = replace(
         good,
         offsets=good.offsets + np.where(np.arange(5) > 1, 4 - (last - first), 0),
         cell=spliced(good.cell, [8, 9, 10, 11]),
-        side=spliced(good.side, [1, 1, 1, 1]).astype(np.int8),
+        side=spliced(good.side, [1, 1, 1, 1]),
         line=spliced(good.line, [0, 0, 0, 0]),
     )
     with pytest.raises(MosaicError, match="route of source 1 does not end at its targets"):

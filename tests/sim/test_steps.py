@@ -54,6 +54,18 @@ def test_each_step_costs_what_a_run_of_its_spikes_alone_would(built, data):
         assert np.array_equal(steps.loads[row], loads)
 
 
+@given(builds(), st.data())
+def test_steps_that_are_worked_out_one_by_one_cost_the_same(built, data):
+    spikes = data.draw(drives(built.network))
+    recording = simulate(built.program, spikes, raster=True)
+    whole = price_steps(built.program, recording, TECHNOLOGY)
+    alone = price_steps(built.program, recording, TECHNOLOGY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mosaic_sim.steps.BLOCK", 1)
+        assert np.array_equal(alone.energy, whole.energy)
+    assert np.array_equal(alone.hops, whole.hops)
+
+
 def test_pulses_of_one_step_load_a_link_each():
     built = build(chain(weight=0.25))
     recording = simulate(built.program, [[[3], [0], [-2]]], raster=True)
