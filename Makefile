@@ -47,7 +47,7 @@ notebook: $(DEV)  ## execute notebooks/*.py into the .ipynb beside them
 		$$(ls notebooks/*.py | sed 's/py$$/ipynb/')
 
 bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
-	@for script in against_snntorch against_peers alone; do \
+	@for script in against_snntorch against_peers alone dies; do \
 		echo "benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)

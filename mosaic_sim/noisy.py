@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,7 +60,9 @@ class NoisyEngine:
                     "spikes holds currents; a line carries spikes only. To simulate coincidence "
                     "give booleans or whole numbers from 0, or leave the effect out."
                 )
-            self._tables = _tables(die, self.program)
+            if die not in _KNOWN:
+                _KNOWN[die] = _tables(die, self.program)
+            self._tables = _KNOWN[die]
             cells = self.program.geometry.cells
             self.rows = np.zeros(cells * layout(self.program).rows, np.int64)
         self._depths = ByDepth.of(self.program)
@@ -146,6 +149,10 @@ _NO_TABLES = (
     np.empty(0, np.int32), 1, np.empty(0, np.int64), np.empty(0, np.float32),
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32), 0.0, 0.0,
 )  # fmt: skip
+
+
+_KNOWN: weakref.WeakKeyDictionary[Die, tuple[Any, ...]] = weakref.WeakKeyDictionary()
+"""Tables of dies: they take longer to make than a run, and a die is often run again."""
 
 
 def _tables(die: Die, program: Program) -> tuple[Any, ...]:
