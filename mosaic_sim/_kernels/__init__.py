@@ -15,6 +15,7 @@ from mosaic_sim._kernels.accounts import (
     spike_events,
     step_energy,
 )
+from mosaic_sim._kernels.one_turn import one_turn_links, one_turn_trees
 from mosaic_sim._kernels.routes import (
     comb_trees,
     grow_tree,
@@ -45,6 +46,8 @@ __all__ = [
     "grow_tree",
     "link_loads",
     "longest_path",
+    "one_turn_links",
+    "one_turn_trees",
     "pack",
     "quantise",
     "routing_fault",
