@@ -284,18 +284,20 @@ def memory(
         neurons or [128 << k for k in range(6)], per_tile or [2 << k for k in range(6)],
         {1: p1, 3: p3}, synapse_bits=synapse_bits, tags_per_neuron=tags_per_neuron, seed=seed,
     )  # fmt: skip
+    drawings = draw_memory(points, out) if out is not None else []
     console = _console()
     for table in memory_tables(points):
         console.print(table)
     console.print(
-        f"Connections: p1 = {p1:g}, p3 = {p3:g}, seed {seed}; tiles sized by the formula of "
-        "arXiv:2412.01575, all of a kind for the worst one.\n"
-        f"Assumed: {synapse_bits} bits a weight in tables, tags of a cluster per neuron: {tags_per_neuron:g}. A "
-        "device, a bit of CAM and a bit of SRAM are different units.",
+        f"Connections: p1 = {p1:g}, p3 = {p3:g}, seed {seed}. All tiles of a kind are sized for "
+        "the worst one, by the formula of arXiv:2412.01575.\n"
+        f"Assumed in tables: {synapse_bits} bits a weight; {tags_per_neuron:g} x neurons per tile "
+        "tags in a tile's cluster.\n"
+        "A device, a bit of CAM and a bit of SRAM are three different units.",
         highlight=False,
     )
-    for path in draw_memory(points, out) if out is not None else ():
-        console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+    for drawing in drawings:
+        console.print(f"figure  {drawing}", highlight=False, soft_wrap=True)
 
 
 def _tell(console: Console, done: Simulation) -> None:

@@ -545,6 +545,7 @@ def _number(name: str, value: object, least: float, most: float) -> None:
         not isinstance(value, int | float | np.number)
         or isinstance(value, bool)
         or not least <= value <= most
+        or value == math.inf
     ):
-        limits = f"of at least {least}" if most == math.inf else f"from {least} to {most}"
+        limits = f"from {least}" if most == math.inf else f"from {least} to {most}"
         raise MosaicError(f"{name} is {value!r}; it needs a number {limits}.")
