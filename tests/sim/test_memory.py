@@ -225,6 +225,14 @@ def test_inputs_take_the_outward_sides_of_routers():
     )  # in from outside 2 and from the tile 1: the larger, twice
 
 
+def test_inputs_that_nobody_reads_still_take_a_line_of_their_router():
+    chip = Chip(1, 1, 1, 8, 8, 8)
+    network = Network.from_synapses(inputs=12, neurons=1, source=[], target=[], weight=[])
+    placement = place(network, chip)
+    needed = routing_memory(chip, placement, route(network, chip, placement))
+    assert (needed.nt_lines, needed.r0_side, needed.r1_side) == (0, 0, 2 * 3)
+
+
 # --- alternatives ---------------------------------------------------------------------
 
 

@@ -240,6 +240,20 @@ def test_short_room_and_plenty_lay_the_same_trees(network, data):
         assert np.array_equal(getattr(whole, name), getattr(pieces, name))
 
 
+def test_neurons_that_are_searched_for_may_read_themselves():
+    # Three neurons of tile 0 reach their own tile and tile 1; one line fits the way between.
+    network = Network.from_synapses(
+        inputs=0, neurons=4, source=[0, 1, 2] * 2, target=[3, 3, 3, 0, 1, 2], weight=1.0,
+        delay=1,
+    )  # fmt: skip
+    chip = Chip(1, 2, 4, 1, 1, 4)
+    tile = np.array([0, 0, 0, 1])
+    routing = route(network, chip, placed_on(chip, tile), router="one_turn")
+    assert np.diff(routing.offsets)[0] == 2  # straight
+    assert np.diff(routing.offsets)[1:3].tolist() == [4, 4]  # around, north and south
+    assert not (routing.load(chip)[:, 3] > 0)[6]  # nothing comes back to tile 0
+
+
 @FEW
 @given(tables())
 def test_a_network_without_violations_is_routed_within_the_published_loads(case):
