@@ -145,7 +145,7 @@ def draw_memory(points: Sequence[Comparison], out: Path) -> list[Path]:
         ax.set(yscale="log", ylim=(min(shown) / 1.5, max(shown) * 1.5))
     memory_by_tile_size(points, ax=left)
     tables_by_tile_size(points, ax=right)
-    table = {
+    table: dict[str, Sequence[object]] = {
         "neurons": [point.neurons for point in points],
         "neurons per tile": [point.neurons_per_tile for point in points],
         "fan-out": [point.fan_out for point in points],

@@ -68,7 +68,7 @@ def memory_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
     ... ]
     >>> ax = memory_by_tile_size(points, ax=Figure().subplots())
     >>> ax.lines[0].get_ydata().tolist()
-    [3584, 7808]
+    [3584, 15360]
     """
     _draw(
         points,
