@@ -210,7 +210,8 @@ def simulate(
         str | None, typer.Option(help="greedy or in-order; by the size of the network.")
     ] = None,
     router: Annotated[
-        str | None, typer.Option(help="greedy or comb; by the size of the network.")
+        str | None,
+        typer.Option(help="greedy, comb or one_turn; by the size of the network."),
     ] = None,
     levels: Annotated[
         int | None, typer.Option(help="Conductance levels of a device; 16 by default.")
@@ -368,6 +369,57 @@ def check_technology(
         f"{status_words(found.quantities)}.",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+@app.command()
+def memory(
+    neurons: Annotated[
+        list[int] | None,
+        typer.Option(help="Network size; may be repeated. By default 128, 256, ... 4096."),
+    ] = None,
+    per_tile: Annotated[
+        list[int] | None,
+        typer.Option(help="Neurons per tile; may be repeated. By default 2, 4, ... 64."),
+    ] = None,
+    p1: Annotated[
+        float, typer.Option(help="Share of neurons and neighbour tiles (1 hop) connected.")
+    ] = 1.0,
+    p3: Annotated[
+        float, typer.Option(help="The same for diagonal neighbours (3 hops).")
+    ] = 0.1,
+    seed: Annotated[int, typer.Option(help="For the connections that are drawn.")] = 0,
+    synapse_bits: Annotated[
+        int, typer.Option(help="Bits of a weight in the tables; an assumption.")
+    ] = 4,
+    tags_per_neuron: Annotated[
+        float, typer.Option(help="Tags of a cluster, per neuron; an assumption.")
+    ] = 1.0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Figure (.svg); a .png and a .csv are written beside it."),
+    ] = None,
+) -> None:
+    """Compare the memory of Mosaic with one crossbar and with tables in CAM and SRAM."""
+    from growth.memory import compare, draw_memory, memory_tables
+
+    points = compare(
+        neurons or [128 << k for k in range(6)], per_tile or [2 << k for k in range(6)],
+        {1: p1, 3: p3}, synapse_bits=synapse_bits, tags_per_neuron=tags_per_neuron, seed=seed,
+    )  # fmt: skip
+    drawings = draw_memory(points, out) if out is not None else []
+    console = _console()
+    for table in memory_tables(points):
+        console.print(table)
+    console.print(
+        f"Connections: p1 = {p1:g}, p3 = {p3:g}, seed {seed}. All tiles of a kind are sized for "
+        "the worst one, by the formula of arXiv:2412.01575.\n"
+        f"Assumed in tables: {synapse_bits} bits a weight; {tags_per_neuron:g} x neurons per tile "
+        "tags in a tile's cluster.\n"
+        "A device, a bit of CAM and a bit of SRAM are three different units.",
+        highlight=False,
+    )
+    for drawing in drawings:
+        console.print(f"figure  {drawing}", highlight=False, soft_wrap=True)
 
 
 def _tell(console: Console, done: Simulation) -> None:

@@ -260,12 +260,13 @@ def put_on_chip(
 
 
 def _known(kind: str, name: str, known: Mapping[str, Any]) -> str:
-    plain = name.replace("-", " ").replace("_", " ")
-    if plain not in known:
+    plain = {key.replace("_", " "): key for key in known}
+    written = name.replace("-", " ").replace("_", " ")
+    if written not in plain:
         raise MosaicError(
-            f"Unknown {kind} {name!r}.{suggest(plain, known)} There are: {', '.join(known)}."
+            f"Unknown {kind} {name!r}.{suggest(written, known)} There are: {', '.join(known)}."
         )
-    return plain
+    return plain[written]
 
 
 def make_technology(name: str) -> Technology:

@@ -151,9 +151,10 @@ def recounted(program: Program) -> Program:
         program.offsets, program.target, program.tile, chip.tiles
     )
     _kernels.spike_events(
-        program.first_neuron, program.offsets, program.level, *reached[:2], program.tile, program.link_offsets, program.link_cell, program.link_side,
-        chip.is_router, chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, seated(program),
-        KINDS, events, links,
+        program.first_neuron, program.offsets, program.level, *reached[:2], program.tile,
+        program.link_offsets, program.link_cell, program.link_side, chip.is_router,
+        chip.r1_lines, chip.lines, 2 * chip.neurons_per_tile, seated(program), KINDS, events,
+        links,
     )  # fmt: skip
     return program._replace(events=events.ravel(), links=links)
 

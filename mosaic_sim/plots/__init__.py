@@ -12,15 +12,18 @@ with row 0 at the top.
 from mosaic_sim.plots.activity import latency, raster, rate_map, voltage
 from mosaic_sim.plots.charts import energy_by_component, energy_by_tile
 from mosaic_sim.plots.chip_map import placement_map
+from mosaic_sim.plots.memory import memory_by_tile_size, tables_by_tile_size
 from mosaic_sim.plots.sensitivity import sensitivity
 
 __all__ = [
     "energy_by_component",
     "energy_by_tile",
     "latency",
+    "memory_by_tile_size",
     "placement_map",
     "raster",
     "rate_map",
     "sensitivity",
+    "tables_by_tile_size",
     "voltage",
 ]

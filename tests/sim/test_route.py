@@ -319,15 +319,19 @@ def test_the_steiner_oracle_finds_trees_worked_out_by_hand():
     assert steiner(chip, (1, 1), {(3, 1), (3, 3)}) == 5
 
 
-@ROUTER
-def test_trees_to_three_tiles_are_at_most_an_eighth_longer_in_the_mean(router):
+@pytest.mark.parametrize(
+    ("router", "longer"), [("comb", 9 / 8), ("greedy", 9 / 8), ("one_turn", 11 / 8)]
+)
+def test_trees_to_three_tiles_are_little_longer_than_the_shortest_in_the_mean(
+    router, longer
+):
     chip = Chip(3, 3, 9, 9, 9, 9)
     laid = shortest = 0
     for tiles in combinations(range(1, 9), 3):
         network, placement = fan_out(tiles, ("tile", 0))
         laid += len(links_of(chip, route(network, chip, placement, router=router), 1))
         shortest += steiner(chip, (1, 1), targets_of(network, chip, placement, 1))
-    assert shortest <= laid <= 1.125 * shortest
+    assert shortest <= laid <= longer * shortest
 
 
 def crowd():
