@@ -20,6 +20,7 @@ from mosaic_sim import (
     Chip,
     CostReport,
     Device,
+    Lifetime,
     Network,
     Placement,
     Program,
@@ -29,10 +30,12 @@ from mosaic_sim import (
     chip_preset,
     compile_program,
     join,
+    lifetime,
     place,
     price,
     route,
     simulate,
+    write_bill,
     writes,
 )
 from mosaic_sim.cost import COMPONENTS, price_writes
@@ -50,11 +53,13 @@ __all__ = [
     "COMPONENTS",
     "CostReport",
     "Deployment",
+    "Lifetime",
     "MosaicHost",
     "Recording",
     "Technology",
     "bill",
     "chip_preset",
+    "lifetime",
     "load_program",
     "load_routing",
     "make_chip",
@@ -65,6 +70,7 @@ __all__ = [
     "price_writes",
     "save_program",
     "save_routing",
+    "write_bill",
 ]
 
 

@@ -273,7 +273,7 @@ def simulate(
     """Put a network from another tool on a chip, run it on spikes, and print the bill."""
     from growth import tables
     from growth.simulation import compare as price_elsewhere
-    from growth.simulation import save, simulate_file
+    from growth.simulation import save, simulate_file, write_bill
     from mosaic_sim.errors import MosaicError
 
     if plot and out is None:
@@ -293,6 +293,8 @@ def simulate(
     console.print(tables.activity_table(done))
     console.print(tables.cause_table(done))
     console.print(tables.bill_table(report, done.writes))
+    written = write_bill(None, done.program, report.technology, attempts=attempts)
+    console.print(tables.writing_table(written, report.technology, attempts))
     console.print(tables.timing_table(report))
     console.print(tables.area_table(report))
     if compare:
@@ -482,7 +484,7 @@ def _console() -> Console:
 
 
 def _show(console: Console, paths: list[Path]) -> None:
-    from growth import report
+    from growth import report, wear
     from growth.runs import open_run
     from growth.tables import sensitivity_table
 
@@ -494,12 +496,14 @@ def _show(console: Console, paths: list[Path]) -> None:
         console.print(report.accuracy_table(summaries[0]))
         console.print(report.life_table(summaries[0]))
         console.print(report.expert_table(summaries[0]))
+        used = report.technology_of(folders[0])
+        console.print(wear.wear_table(wear.wear_of(folders[0], used), used))
         decisions = report.decision_table(summaries[0])
         if decisions is not None:
             console.print(decisions)
-        bill, technology = summaries[0].cost[0][-1], report.technology_of(folders[0])
-        console.print(report.assumption_table(technology, bill["assumed"]))
-        console.print(sensitivity_table(technology, bill["sensitivity"]))
+        bill = summaries[0].cost[0][-1]
+        console.print(report.assumption_table(used, bill["assumed"]))
+        console.print(sensitivity_table(used, bill["sensitivity"]))
     else:
         _chip_note(console, paths[0])
 

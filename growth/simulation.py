@@ -29,6 +29,7 @@ from mosaic_sim import (
     Recording,
     Routing,
     Technology,
+    Writing,
     compile_program,
     load_program,
     load_technology,
@@ -39,6 +40,7 @@ from mosaic_sim import (
     save_program,
     simulate,
     technology_preset,
+    write_bill,
     writes,
 )
 from mosaic_sim.chipfile import find_chip
@@ -76,6 +78,7 @@ __all__ = [
     "Recording",
     "Simulation",
     "Technology",
+    "Writing",
     "bill",
     "compare",
     "count_statuses",
@@ -95,6 +98,7 @@ __all__ = [
     "simulate_file",
     "status_words",
     "technologies",
+    "write_bill",
 ]
 
 LARGE = 2000

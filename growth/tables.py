@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Recording,
         Simulation,
         Technology,
+        Writing,
     )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "technology_table",
     "timing_table",
     "used_for",
+    "writing_table",
 ]
 
 
@@ -171,6 +173,27 @@ def bill_table(report: CostReport, writes: int) -> Table:
         ("energy per synaptic operation", report.energy_per_synaptic_operation),
     ):
         table.add_row(name, "", _joule(energy_each))
+    return table
+
+
+def writing_table(bill: Writing, technology: Technology, attempts: int) -> Table:
+    """What it takes to write the program to an empty chip."""
+    how = (
+        "one pulse a device"
+        if attempts == 1
+        else f"up to {attempts} pulses a device, verified"
+    )
+    table = table_of(f"Writing to an empty chip, {how}")
+    table.add_column("quantity")
+    table.add_column("value", justify="right")
+    table.add_row("devices written", f"{bill.devices:,}")
+    table.add_row("pulses", f"{int(bill.pulses.sum()):,}")
+    table.add_row("reads to verify", f"{int(bill.reads.sum()):,}")
+    table.add_row("energy", engineering(bill.energy, "J"))
+    table.add_row("time, tiles side by side", engineering(bill.time, "s"))
+    table.add_row("time, one device after the other", engineering(bill.time_in_turn, "s"))
+    endurance = technology["endurance"]
+    table.add_row(f"endurance used ({endurance.status}: {endurance})", f"{bill.wear:.2g}")
     return table
 
 
