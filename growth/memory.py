@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from mosaic_sim.memory import Comparison
+    from mosaic_sim.memory import MemoryComparison
 
 __all__ = ["compare", "draw_memory", "memory_tables"]
 
@@ -28,7 +28,7 @@ def compare(
     synapse_bits: int,
     tags_per_neuron: float,
     seed: int = 0,
-) -> list[Comparison]:
+) -> list[MemoryComparison]:
     """Compare all network sizes with all tile sizes; tiles larger than a network are left out.
 
     Parameters
@@ -64,7 +64,7 @@ def compare(
     return points
 
 
-def memory_tables(points: Sequence[Comparison]) -> tuple[Table, Table]:
+def memory_tables(points: Sequence[MemoryComparison]) -> tuple[Table, Table]:
     """Devices of Mosaic and of one crossbar; and bits of tables for the same networks.
 
     Examples
@@ -105,12 +105,12 @@ def memory_tables(points: Sequence[Comparison]) -> tuple[Table, Table]:
     return devices, bits
 
 
-def draw_memory(points: Sequence[Comparison], out: Path) -> list[Path]:
+def draw_memory(points: Sequence[MemoryComparison], out: Path) -> list[Path]:
     """Draw the comparison: devices on the left, bits on the right, on the same scale.
 
     Parameters
     ----------
-    points : sequence of Comparison
+    points : sequence of MemoryComparison
     out : Path
         The figure, ``.svg`` or ``.png``; the other and a ``.csv`` with the numbers are written
         beside it.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mosaic_sim.program import Program
 
 __all__ = [
-    "Comparison",
+    "MemoryComparison",
     "Memory",
     "TagMemory",
     "chip_memory",
@@ -437,7 +437,7 @@ def recalled_devices(neurons: int, neurons_per_tile: int) -> float:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MemoryComparison:
     """What holds one network: Mosaic, one crossbar, or tables.
 
     Parameters
@@ -468,7 +468,7 @@ def compare_memory(
     synapse_bits: int,
     tags_per_neuron: float,
     seed: int = 0,
-) -> Comparison:
+) -> MemoryComparison:
     """Draw a small-world network and count what holds it, on Mosaic and otherwise.
 
     Mosaic: the rectangle of tiles nearest to a square, tiles sized by `memory_of_ports` for the
@@ -513,7 +513,7 @@ def compare_memory(
     chip = Chip(rows, tiles // rows, k, tile_lines=k, r0_lines=k, r1_lines=k)
     reach = draw_reach(chip, shares, seed)
     fan_out = k * (1 + int(reach.sum()) / neurons)
-    return Comparison(
+    return MemoryComparison(
         neurons,
         k,
         fan_out,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from mosaic_sim.memory import Comparison
+    from mosaic_sim.memory import MemoryComparison
 
 __all__ = ["memory_by_tile_size", "tables_by_tile_size"]
 
@@ -37,14 +37,14 @@ NAME = 11.0
 """Distance of two names at the ends of lines [points], so that they do not overlap."""
 
 
-def memory_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
+def memory_by_tile_size(points: Sequence[MemoryComparison], *, ax: Axes) -> Axes:
     """Draw the RRAM devices of Mosaic against neurons a tile, a line for each network size.
 
     Dashed, in the same colour: one crossbar that joins all neurons.
 
     Parameters
     ----------
-    points : sequence of Comparison
+    points : sequence of MemoryComparison
         From `mosaic_sim.memory.compare_memory`, in any order.
     ax : Axes
         Drawn on, and returned; both axes become logarithmic.
@@ -81,7 +81,7 @@ def memory_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
     return ax
 
 
-def tables_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
+def tables_by_tile_size(points: Sequence[MemoryComparison], *, ax: Axes) -> Axes:
     """Draw the bits of routing tables for the same networks as `memory_by_tile_size`.
 
     Solid: two-stage tag routing, CAM and SRAM together. Dotted: lists of destinations in SRAM.
@@ -89,7 +89,7 @@ def tables_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
 
     Parameters
     ----------
-    points : sequence of Comparison
+    points : sequence of MemoryComparison
         From `mosaic_sim.memory.compare_memory`, in any order.
     ax : Axes
         Drawn on, and returned; both axes become logarithmic.
@@ -125,12 +125,14 @@ def tables_by_tile_size(points: Sequence[Comparison], *, ax: Axes) -> Axes:
 
 
 def _draw(
-    points: Sequence[Comparison],
+    points: Sequence[MemoryComparison],
     ax: Axes,
-    *kinds: tuple[str, Any, str, Callable[[Comparison], int]],
+    *kinds: tuple[str, Any, str, Callable[[MemoryComparison], int]],
 ) -> None:
     if not points:
-        raise MosaicError("points is empty; it needs at least one Comparison to draw.")
+        raise MosaicError(
+            "points is empty; it needs at least one MemoryComparison to draw."
+        )
     ordered = sorted(points, key=lambda point: (point.neurons, point.neurons_per_tile))
     ends = []
     for k, (neurons, group) in enumerate(groupby(ordered, key=lambda p: p.neurons)):
