@@ -293,7 +293,11 @@ def simulate(
     console.print(tables.activity_table(done))
     console.print(tables.cause_table(done))
     console.print(tables.bill_table(report, done.writes))
-    written = write_bill(None, done.program, report.technology, attempts=attempts)
+    # Who looks after a pulse needs to know what pulses miss.
+    missing = ("programming", "variation", "stuck") if attempts > 1 else ()
+    written = write_bill(
+        None, done.program, report.technology, effects=missing, seed=seed, attempts=attempts
+    )
     console.print(tables.writing_table(written, report.technology, attempts))
     console.print(tables.timing_table(report))
     console.print(tables.area_table(report))
