@@ -505,11 +505,18 @@ def _show(console: Console, paths: list[Path]) -> None:
         decisions = report.decision_table(summaries[0])
         if decisions is not None:
             console.print(decisions)
-        bill = summaries[0].cost[0][-1]
-        console.print(report.assumption_table(used, bill["assumed"]))
-        console.print(sensitivity_table(used, bill["sensitivity"]))
     else:
         _chip_note(console, paths[0])
+    # What every bill rests on comes last: once for each technology.
+    told: set[str] = set()
+    for folder, summary in zip(folders, summaries, strict=True):
+        technology = report.technology_of(folder)
+        if not summary.measured or technology.text in told:
+            continue
+        told.add(technology.text)
+        bill = summary.cost[0][-1]
+        console.print(report.assumption_table(technology, bill["assumed"]))
+        console.print(sensitivity_table(technology, bill["sensitivity"]))
 
 
 def _endings(console: Console, summaries: list[Summary]) -> None:
