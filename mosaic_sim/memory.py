@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from mosaic_sim.program import Program
 
 __all__ = [
-    "MemoryComparison",
     "Memory",
+    "MemoryComparison",
     "TagMemory",
     "chip_memory",
     "compare_memory",
