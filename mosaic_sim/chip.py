@@ -197,13 +197,21 @@ class Chip:
         """`hops` from all ports to all neuron tiles, (ports, tiles)."""
         return self._hops_to_tiles(self.port_sites)
 
-    def _hops_to_tiles(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
-        row, column = np.divmod(np.arange(self.tiles), self.columns)
-        vertical = np.abs(sites[:, :1] - row)
-        horizontal = np.abs(sites[:, 1:] - column)
+    @cached_property
+    def hop_table(self) -> NDArray[np.int32]:
+        """`hops` by rows and columns between two sites, (rows + 1, columns + 1).
+
+        Reaches from a port on one side to the tiles on the other; not from port to port.
+        """
+        vertical, horizontal = np.indices((self.rows + 1, self.columns + 1), np.int32)
         d = vertical + horizontal
         straight = (vertical == 0) | (horizontal == 0)
         return np.where(d <= 1, d, np.where(straight, 2 * d + 1, 2 * d - 1))
+
+    def _hops_to_tiles(self, sites: NDArray[np.int64]) -> NDArray[np.int64]:
+        row, column = np.divmod(np.arange(self.tiles), self.columns)
+        between = abs(sites[:, :1] - row), abs(sites[:, 1:] - column)
+        return self.hop_table[between].astype(np.int64)
 
     @cached_property
     def neighbours(self) -> NDArray[np.int32]:

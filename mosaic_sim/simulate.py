@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,11 +13,12 @@ from mosaic_sim.depths import ByDepth
 from mosaic_sim.die import Die
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.noisy import NoisyEngine
+from mosaic_sim.progress import progress_bar
 from mosaic_sim.recording import Recording
 from mosaic_sim.spikes import as_drive
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -133,7 +131,7 @@ def simulate(
 
     listing = recording or isinstance(engine, NoisyEngine)
     parts = _share(samples, steps, neurons, workers, listing)
-    with _bar(samples * steps, progress) as done:
+    with progress_bar("simulate", samples * steps, progress) as done:
         if workers == 1 or len(parts) <= 1:
             seen = [part(a, b, done) for a, b in parts]
         else:
@@ -238,36 +236,6 @@ def _share(
     if recording:
         size = max(1, min(size, LISTED // max(steps * neurons, 1)))
     return [(a, min(a + size, samples)) for a in range(0, samples, size)]
-
-
-@contextmanager
-def _bar(total: int, progress: bool | None) -> Iterator[Callable[[int], None]]:
-    """Give a function to report steps to; it shows a bar once a second has passed."""
-    if progress is False or (progress is None and not sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    start = time.monotonic()
-    shown: list[Any] = []
-    count = 0
-
-    def done(steps: int) -> None:
-        nonlocal count
-        count += steps
-        if not shown and time.monotonic() - start > 1:
-            from rich.console import Console  # late: most runs are over before
-            from rich.progress import Progress
-
-            bar = Progress(console=Console(stderr=True), transient=True)
-            bar.start()
-            shown.extend([bar, bar.add_task("simulate", total=total)])
-        if shown:
-            shown[0].update(shown[1], completed=count)
-
-    try:
-        yield done
-    finally:
-        if shown:
-            shown[0].stop()
 
 
 def _neurons(name: str, chosen: Sequence[int], neurons: int) -> NDArray[np.int64]:

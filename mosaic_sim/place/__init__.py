@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from mosaic_sim.errors import CapacityError, MosaicError
+from mosaic_sim.errors import CapacityError, MosaicError, suggest
 from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.in_order import in_order
+from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
 from mosaic_sim.place.placement import (
     Placement,
     arrivals,
@@ -21,6 +22,7 @@ from mosaic_sim.place.placement import (
     check_sites,
     tiles_reached,
 )
+from mosaic_sim.progress import progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +36,11 @@ __all__ = [
     "PLACERS",
     "Placement",
     "Placer",
+    "Search",
     "arrivals",
     "check_placement",
     "greedy",
+    "hop_cost",
     "in_order",
     "place",
     "tiles_reached",
@@ -54,6 +58,7 @@ class Placer(Protocol):
         keep: Placement | None,
         rates: NDArray[np.float64],
         allowed: NDArray[np.bool_] | None,
+        search: Search,
     ) -> Placement:
         """Return a legal placement; neurons of `keep` unmoved, new ones where `allowed`.
 
@@ -71,7 +76,10 @@ def place(
     keep: Placement | None = None,
     rates: ArrayLike | None = None,
     within: Sequence[int] | Mapping[int, Sequence[int]] | None = None,
-    placer: Placer = greedy,
+    placer: Placer | str = greedy,
+    effort: float = 1.0,
+    seed: int = 0,
+    progress: bool | None = None,
 ) -> Placement:
     """Find a tile and a slot for every neuron, and a port for every input.
 
@@ -85,16 +93,24 @@ def place(
         How much each source spikes, in any unit; uniform by default.
     within : sequence of int, or mapping of int to sequence of int, optional
         Tiles that new neurons may use; or tiles for single neurons, by number. All by default.
-    placer : Placer
+    placer : Placer or str
         `greedy` (thorough; seconds for a thousand neurons) or `in_order` (at once; for large
-        networks whose neurons are numbered so that neighbours talk to each other).
+        networks whose neurons are numbered so that neighbours talk to each other); or its
+        name in `PLACERS`.
+    effort : float
+        How hard a placer that searches does so; see `Search`.
+    seed : int
+        The same seed gives the same layout.
+    progress : bool or None
+        Whether to show a bar after a second; None: if stderr is a terminal.
 
     Raises
     ------
     CapacityError
         If the network does not fit.
     MosaicError
-        If `keep`, `rates` or `within` do not belong to this network and chip.
+        If `keep`, `rates` or `within` do not belong to this network and chip; if `effort` is
+        negative or there is no placer called `placer`.
 
     Examples
     --------
@@ -108,11 +124,17 @@ def place(
             f"{network.neurons} neurons do not fit on {chip.rows} x {chip.columns} tiles of "
             f"{chip.neurons_per_tile}: {network.neurons - chip.neurons} too many."
         )
-    rate = np.ones(network.sources) if rates is None else np.asarray(rates, np.float64)
-    if rate.shape != (network.sources,) or not np.isfinite(rate).all() or (rate < 0).any():
-        raise MosaicError(
-            f"rates needs one finite number >= 0 for each of the {network.sources} sources."
-        )
+    check_fan_in(network, chip)
+    rate = check_rates(network, rates)
+    if not (effort >= 0 and np.isfinite(effort)):
+        raise MosaicError(f"effort is {effort!r}; it needs a finite number >= 0.")
+    if isinstance(placer, str):
+        if placer not in PLACERS:
+            raise MosaicError(
+                f"Unknown placer {placer!r}.{suggest(placer, PLACERS)} There are: "
+                f"{', '.join(PLACERS)}."
+            )
+        placer = PLACERS[placer]
     allowed = _allowed(network, chip, within)
     if keep is not None and (
         keep.tile.size > network.neurons or keep.port.size > network.first_neuron
@@ -123,7 +145,18 @@ def place(
         )
     if keep is not None:
         check_sites(chip, keep, keep.tile.size, keep.port.size, "keep")
-    placement = placer(network, chip, keep=keep, rates=rate, allowed=allowed)
+    done = 0.0
+    with progress_bar("place", 1.0, progress) as bar:
+
+        def report(fraction: float, cost: float) -> None:
+            nonlocal done
+            bar(fraction - done, f"cost {cost:,.0f}")
+            done = fraction
+
+        placement = placer(
+            network, chip, keep=keep, rates=rate, allowed=allowed,
+            search=Search(effort, seed, report),
+        )  # fmt: skip
     check_placement(network, chip, placement)
     return placement
 

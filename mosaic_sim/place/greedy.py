@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
+    from mosaic_sim.place.objective import Search
 
 __all__ = ["greedy"]
 
@@ -28,6 +29,7 @@ def greedy(
     keep: Placement | None,
     rates: NDArray[np.float64],
     allowed: NDArray[np.bool_] | None,
+    search: Search,
 ) -> Placement:
     """Place neurons in the order in which spikes reach them.
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
+    from mosaic_sim.place.objective import Search
 
 __all__ = ["in_order"]
 
@@ -25,6 +26,7 @@ def in_order(
     keep: Placement | None,
     rates: NDArray[np.float64],
     allowed: NDArray[np.bool_] | None,
+    search: Search,
 ) -> Placement:
     """Put each new neuron into the first free slot that it may use. Rates play no part.
 

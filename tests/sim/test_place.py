@@ -228,7 +228,7 @@ def test_inputs_enter_evenly_around_the_chip():
                 inputs=5, neurons=1, source=range(5), target=[0] * 5, weight=1.0
             ),
             Chip(1, 2, 1, 1, 9, 9),
-            r"neuron 0: .* 2 free slots; it needs 5 arriving .* a tile takes 4",
+            r"Neuron 0 listens to 5 inputs and 0 other .* has 4 arriving lines",
         ),
     ],
 )

@@ -416,7 +416,7 @@ def test_progress_is_shown_only_when_asked_for_or_on_a_terminal(capsys, monkeypa
     program = build(busy(0)).program
     spikes = np.zeros((40, 5, 8), bool)
     clock = SimpleNamespace(monotonic=iter(range(10_000)).__next__)  # a second a call
-    monkeypatch.setattr(sys.modules["mosaic_sim.simulate"], "time", clock)
+    monkeypatch.setattr(sys.modules["mosaic_sim.progress"], "time", clock)
     plain = simulate(program, spikes)
     assert capsys.readouterr().err == ""
     shown = simulate(program, spikes, progress=True)
