@@ -41,6 +41,7 @@ from mosaic_sim import (
 from mosaic_sim.cost import COMPONENTS, price_writes
 from mosaic_sim.files import write_whole
 from mosaic_sim.interop import from_snntorch
+from mosaic_sim.place.placement import even_ports
 from mosaic_sim.program import load_program, save_program
 
 if TYPE_CHECKING:
@@ -141,9 +142,9 @@ class Deployment:
 
     @property
     def free_tiles(self) -> int:
-        """Tiles without any neuron."""
+        """Tiles without any neuron, that are not broken."""
         chip = self.program.geometry
-        return chip.tiles - int(np.unique(self.placement.tile).size)
+        return int((chip.slots > 0).sum() - np.unique(self.placement.tile).size)
 
 
 @dataclass
@@ -180,8 +181,8 @@ class MosaicHost:
         hop costs what a row of an R1 costs to read and compare, plus one driven line.
         """
         free = {
-            tile: self.chip.neurons_per_tile - self.used.get(tile, 0)
-            for tile in range(self.chip.tiles)
+            tile: slots - self.used.get(tile, 0)
+            for tile, slots in enumerate(self.chip.slots.tolist())
         }
         if expert is not None:
             own = [tile for tile in dict.fromkeys(self.home.get(expert, [])) if free[tile]]
@@ -217,10 +218,8 @@ class MosaicHost:
     def _hops_to_bring(self, inputs: int) -> NDArray[np.int64]:
         """Hops from the nearest place of each input to each tile, (inputs, tiles)."""
         if self.last is None:
-            ports = len(self.chip.port_sites)
             # The bias line of the gates enters last, so the inputs spread as if it were there.
-            port = np.arange(inputs) * ports // (inputs + 1)
-            return self.chip.port_hops[port]
+            return self.chip.port_hops[even_ports(self.chip, inputs + 1)[:-1]]
         network, placement = self.last.network, self.last.placement
         hops = self.chip.port_hops[placement.port[:inputs]].copy()
         tile = placement.tile[network.target]

@@ -36,6 +36,9 @@ class ChipConfig(_Section):
     tile_lines: int | None = None
     r0_lines: int | None = None
     r1_lines: int | None = None
+    broken_tiles: tuple[int, ...] | None = None
+    broken_routers: tuple[int, ...] | None = None
+    broken_lines: tuple[tuple[int, int, int], ...] | None = None
 
 
 class DeviceConfig(_Section):
@@ -120,6 +123,9 @@ class Experiment(_Section):
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
         settings = self.model_dump(mode="json", exclude={"seeds"})
+        chip = settings["chip"]  # runs from before a chip could be broken keep their name
+        for name in [n for n in chip if n.startswith("broken") and not chip[n]]:
+            del chip[name]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

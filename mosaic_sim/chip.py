@@ -7,28 +7,37 @@ surrounds the array. A *line* carries the spikes of exactly one source. A *port*
 outward side of an R1 on the border, where external inputs enter; for distances it behaves
 like a neuron tile just outside the array.
 
+Tiles and lines may be *broken*: they hold and carry nothing, and are avoided. They are still
+there, so devices, area and standby power are those of the whole chip; and distances are those
+on the whole chip, which a way around something broken exceeds.
+
 Source: grid, kinds of routers and hop distance as in the code of Weber, Ballet and Payvand,
 arXiv:2412.01575 (``MOSAIC_routing.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mosaic_sim.errors import ConfigError, suggest
+from mosaic_sim.faults import LostLines, listed, masked, packed, unpacked
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["CHIPS", "SIDES", "STEP", "Chip", "chip_preset"]
 
 SIDES = ("north", "east", "south", "west")
 MOST_LINES = 32_767
 """Lines of one side: routes keep the number of a line in 16 bits."""
+SIZES = 7
+"""Fields of a `Chip` that are sizes; the others say what is broken."""
 STEP = ((-1, 0), (0, 1), (1, 0), (0, -1))
 """(row, column) of the neighbour on each side, in the order of `SIDES`."""
 
@@ -52,12 +61,23 @@ class Chip:
     refractory_steps : int
         Steps after a spike in which a neuron cannot fire and loses its input, 0 by default;
         its membrane goes on leaking, and a late reset still acts.
+    broken_tiles : sequence of int
+        Neuron tiles that hold no neuron and let nothing in or out. None by default.
+    broken_routers : sequence of int
+        Cells of routing tiles none of whose lines carries anything.
+    broken_lines : sequence of (cell, side, line)
+        Single lines, of the link that leaves `cell` on `side` (0 to 3, as in `SIDES`); on the
+        outward side of an R1 on the border, the line on which an input would enter. Line k out
+        of a neuron tile is the output of the neuron in slot k on that side.
+
+        All three are kept sorted, as tuples; `with_faults` takes masks.
 
     Raises
     ------
     ConfigError
         If a size is not a positive integer, a side has too many lines, or an R1 is too narrow
-        for the outputs of a neuron tile, which are always wired into the four R1 around it.
+        for the outputs of a neuron tile, which are always wired into the four R1 around it; if
+        something broken is not on this chip, or listed twice.
 
     Examples
     --------
@@ -75,9 +95,12 @@ class Chip:
     r0_lines: int
     r1_lines: int
     refractory_steps: int = 0
+    broken_tiles: tuple[int, ...] = ()
+    broken_routers: tuple[int, ...] = ()
+    broken_lines: tuple[tuple[int, int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
+        for field in fields(self)[:SIZES]:
             value = getattr(self, field.name)
             least = 0 if field.name == "refractory_steps" else 1
             if (
@@ -98,6 +121,109 @@ class Chip:
                 "neurons of a tile is wired into the four R1 around it, so it needs at least "
                 f"{self.neurons_per_tile}."
             )
+        self._check_faults()
+
+    def _check_faults(self) -> None:
+        """Bring what is broken into one form, and refuse what is not there."""
+        cell = [("cell", self.cells)]
+        for name, sizes in (
+            ("broken_tiles", [("tile", self.tiles)]),
+            ("broken_routers", cell),
+            ("broken_lines", [*cell, ("side", 4), ("line", MOST_LINES)]),
+        ):
+            faults = listed(f"Chip.{name}", getattr(self, name), sizes)
+            object.__setattr__(self, name, faults)  # once, before anybody has seen it
+        for at in self.broken_routers:
+            if not self.is_router[at]:
+                raise ConfigError(
+                    f"Chip.broken_routers has the cell {at}, {self.cell_name(at)}, which is no "
+                    "routing tile; neuron tiles go into broken_tiles, by their own numbers."
+                )
+        if self.broken_lines:
+            at, side, line = np.array(self.broken_lines).T
+            entry = (self.neighbours[at, side] < 0) & (self.kinds[at] == "R1")
+            lines = np.where(entry, self.r1_lines, self.wired[at, side])
+            for k in np.flatnonzero(line >= lines):
+                raise ConfigError(
+                    f"Chip.broken_lines has line {line[k]} of {self.cell_name(at[k])} "
+                    f"{SIDES[side[k]]}, which has {lines[k]} lines."
+                )
+
+    def with_faults(
+        self,
+        *,
+        tiles: ArrayLike | None = None,
+        routers: ArrayLike | None = None,
+        lines: ArrayLike | None = None,
+    ) -> Chip:
+        """Return this chip with more of it broken, given as masks: True is broken.
+
+        Parameters
+        ----------
+        tiles : bool array, (rows, columns) or (tiles,), optional
+        routers : bool array, `shape` or (cells,), optional
+            True at routing tiles only.
+        lines : bool array, (cells, 4, k), optional
+            Line of the link that leaves each cell on each side, as `broken_lines`; k is any
+            number of lines, those that a side does not have stay False.
+
+        Raises
+        ------
+        ConfigError
+            If a mask has another shape or dtype, or breaks what is not there.
+
+        Examples
+        --------
+        >>> chip = Chip(1, 2, neurons_per_tile=4, tile_lines=4, r0_lines=4, r1_lines=4)
+        >>> hurt = chip.with_faults(tiles=[[False, True]])
+        >>> hurt.broken_tiles, hurt.neurons
+        ((1,), 4)
+        """
+        more: dict[str, Any] = {}
+        if tiles is not None:
+            mask = masked("tiles", tiles, (self.tiles,), (self.rows, self.columns))
+            more["broken_tiles"] = np.flatnonzero(mask).tolist()
+        if routers is not None:
+            mask = masked("routers", routers, (self.cells,), self.shape)
+            more["broken_routers"] = np.flatnonzero(mask).tolist()
+        if lines is not None:
+            most = np.shape(lines)[-1] if np.ndim(lines) == 3 else self.r1_lines
+            mask = masked(
+                "lines", lines, (self.cells, 4, most), said=" (cells, sides, lines)"
+            )
+            more["broken_lines"] = [tuple(row) for row in np.argwhere(mask).tolist()]
+        for name, new in more.items():
+            more[name] = tuple({*getattr(self, name), *new})
+        return replace(self, **more)
+
+    def as_integers(self) -> list[int]:
+        """All fields in one list, for files: the seven sizes, then what is broken, if any."""
+        sizes = [int(getattr(self, field.name)) for field in fields(self)[:SIZES]]
+        return [*sizes, *packed(self.broken_tiles, self.broken_routers, self.broken_lines)]
+
+    @classmethod
+    def from_integers(cls, numbers: Sequence[int]) -> Chip:
+        """Return the chip of a list from `as_integers`.
+
+        Raises
+        ------
+        ConfigError
+            If the list has not the length that it says, or the chip is impossible.
+
+        Examples
+        --------
+        >>> chip = Chip(1, 2, 4, 4, 4, 4, broken_tiles=[1])
+        >>> Chip.from_integers(chip.as_integers()) == chip
+        True
+        """
+        tiles, routers, lines = unpacked(numbers[SIZES:])
+        sizes = {f.name: n for f, n in zip(fields(cls), numbers[:SIZES], strict=False)}
+        return cls(**sizes, broken_tiles=tiles, broken_routers=routers, broken_lines=lines)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is broken."""
+        return not (self.broken_tiles or self.broken_routers or self.broken_lines)
 
     @property
     def tiles(self) -> int:
@@ -106,8 +232,15 @@ class Chip:
 
     @property
     def neurons(self) -> int:
-        """Number of neurons that the chip can hold."""
-        return self.tiles * self.neurons_per_tile
+        """Number of neurons that the chip can hold, on tiles that are not broken."""
+        return (self.tiles - len(self.broken_tiles)) * self.neurons_per_tile
+
+    @cached_property
+    def slots(self) -> NDArray[np.int64]:
+        """Neurons that each neuron tile can hold, (tiles,): 0 if it is broken."""
+        slots = np.full(self.tiles, self.neurons_per_tile, np.int64)
+        slots[list(self.broken_tiles)] = 0
+        return slots
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -253,10 +386,11 @@ class Chip:
         ).astype(np.int32)
 
     @cached_property
-    def capacity(self) -> NDArray[np.int32]:
+    def wired(self) -> NDArray[np.int32]:
         """Lines of the link that leaves each cell on each side, (cells, 4); 0 off the chip.
 
-        A link has as many lines as the narrower of the two sides that it joins.
+        A link has as many lines as the narrower of the two sides that it joins. Broken lines
+        count: they are numbered with the others.
         """
         leaving = {"NT": self.neurons_per_tile, "R0": self.r0_lines, "R1": self.r1_lines}
         entering = {"NT": self.tile_lines, "R0": self.r0_lines, "R1": self.r1_lines}
@@ -268,6 +402,88 @@ class Chip:
             lines[:, side] = np.where(there < 0, 0, np.minimum(out, into[there]))
         return lines
 
+    @cached_property
+    def capacity(self) -> NDArray[np.int32]:
+        """Sources that the link out of each cell on each side can carry, (cells, 4).
+
+        Its lines (`wired`) without the broken ones; none into or out of a broken cell.
+        """
+        if self.whole:
+            return self.wired
+        lines = self.wired.copy()
+        for cell, side, _ in self.broken_lines:
+            lines[cell, side] -= self.neighbours[cell, side] >= 0
+        lines[self.is_broken] = 0
+        lines[(self.neighbours >= 0) & self.is_broken[self.neighbours]] = 0
+        return lines
+
+    @cached_property
+    def fan_in(self) -> NDArray[np.int64]:
+        """Lines that arrive at each neuron tile and are not broken, (tiles,)."""
+        around = self.neighbours[self.tile_cells]
+        lines = [self.capacity[around[:, side], (side + 2) % 4] for side in range(4)]
+        arriving: NDArray[np.int64] = np.sum(lines, axis=0, dtype=np.int64)
+        return arriving
+
+    @cached_property
+    def port_lines(self) -> NDArray[np.int64]:
+        """External sources that can enter at each port, (ports,): its lines not broken."""
+        lines = np.full(len(self.port_sites), self.r1_lines, np.int64)
+        lines[self.is_broken[self.port_cells]] = 0
+        if self.broken_lines:
+            at = {self.port_cell(port): port for port in range(lines.size)}
+            for cell, side, _ in self.broken_lines:
+                if (cell, side) in at and lines[at[cell, side]]:
+                    lines[at[cell, side]] -= 1
+        return lines
+
+    @cached_property
+    def is_broken(self) -> NDArray[np.bool_]:
+        """Whether each cell is a broken neuron tile or routing tile, (cells,)."""
+        broken = np.zeros(self.cells, np.bool_)
+        broken[self.tile_cells[list(self.broken_tiles)]] = True
+        broken[list(self.broken_routers)] = True
+        return broken
+
+    @cached_property
+    def _lost(self) -> LostLines:
+        """Broken lines, side by side."""
+        return LostLines.of(self.broken_lines)
+
+    def line_numbers(
+        self, cell: ArrayLike, side: ArrayLike, rank: ArrayLike
+    ) -> NDArray[np.int64]:
+        """Count the lines of sides without the broken ones: the number of line `rank` of them.
+
+        Parameters
+        ----------
+        cell, side, rank : int arrays of one shape
+            Links, and from 0 the how manyeth whole line of each; below `capacity`, or below
+            `port_lines` where an input enters.
+
+        Examples
+        --------
+        >>> chip = Chip(1, 1, 3, 3, 3, 3, broken_lines=[(1, 2, 0)])
+        >>> chip.line_numbers([1, 1], [2, 2], [0, 1]).tolist()
+        [1, 2]
+        """
+        return self._lost.numbers(cell, side, rank)
+
+    def line_broken(
+        self, cell: ArrayLike, side: ArrayLike, line: ArrayLike
+    ) -> NDArray[np.bool_]:
+        """Whether lines are broken, or lead into or out of a broken cell.
+
+        Parameters
+        ----------
+        cell, side, line : int arrays of one shape
+            As in `broken_lines`.
+        """
+        cell, side = np.asarray(cell), np.asarray(side)
+        beyond = self.neighbours[cell, side]
+        broken = self.is_broken[cell] | ((beyond >= 0) & self.is_broken[beyond])
+        return np.asarray(broken | self._lost.among(cell, side, line), np.bool_)
+
     def router_lines(self, cell: int) -> int:
         """Lines on each side of the routing tile `cell`."""
         return self.r0_lines if self.kinds[cell] == "R0" else self.r1_lines
@@ -278,7 +494,8 @@ class Chip:
 
         A neuron tile has ``4 tile_lines + neurons_per_tile`` rows (arriving lines and the
         feedback of its own neurons) and a differential pair of devices for each neuron; a
-        routing tile with k lines a side is a crossbar of ``4 k x 4 k`` binary devices.
+        routing tile with k lines a side is a crossbar of ``4 k x 4 k`` binary devices. What is
+        broken counts: it was built.
         """
         n, m = self.rows, self.columns
         rows = 4 * self.tile_lines + self.neurons_per_tile

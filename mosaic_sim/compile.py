@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +51,7 @@ def compile_program(
     level, weight = device.program(network)
     events, links = spike_events(network, chip, placement, routing, level, device.levels)
     return Program(
-        chip=np.array([getattr(chip, field.name) for field in fields(chip)], np.int64),
+        chip=np.array(chip.as_integers(), np.int64),
         levels=device.levels, inputs=network.inputs, bias=network.bias,
         offsets=network.offsets, target=network.target, weight=weight, delay=network.delay,
         depth=network.depth, level=level,

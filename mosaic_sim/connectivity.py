@@ -103,7 +103,7 @@ def draw_reach(
                 jobs.append((tile, there, count))
     draw: Draw = _threefry_permutations if as_published else _permutations
     orders = draw(int(seed), [k * there.size for _, there, _ in jobs])
-    reach = np.zeros((chip.neurons, chip.tiles), np.bool_)
+    reach = np.zeros((k * chip.tiles, chip.tiles), np.bool_)
     for (tile, there, count), order in zip(jobs, orders, strict=True):
         neuron, at = np.divmod(order[:count], there.size)
         reach[tile * k + neuron, there[at]] = True

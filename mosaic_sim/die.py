@@ -412,7 +412,7 @@ def _misrouted(die: Die) -> Die:
     start, node = where.starts(nominal)
     wired = np.repeat(np.arange(nominal.sources) >= nominal.first_neuron, np.diff(start))
     offsets, cell, side, line, lost, false = _kernels.reach(
-        die.seed, begin, start, node, wired, joined, chip.neighbours, chip.capacity,
+        die.seed, begin, start, node, wired, joined, chip.neighbours, chip.wired,
         chip.is_router, chip.lines, where.widest, where.rows, where.columns,
         np.array(die.physics), _ordinary(die.physics, 4 * where.widest),
     )  # fmt: skip

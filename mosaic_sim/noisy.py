@@ -178,11 +178,11 @@ def _tables(die: Die, program: Program) -> tuple[Any, ...]:
     joined = np.sort(where.connection[where.connection >= 0])
     begin = np.searchsorted(joined, np.arange(total + 1) * where.columns)
     strong, peak = _kernels.router_tables(
-        die.seed, start, begin, joined, chip.neighbours, chip.capacity, chip.lines,
+        die.seed, start, begin, joined, chip.neighbours, chip.wired, chip.lines,
         where.widest, where.rows, where.columns, np.array(die.physics), table, strong_offsets,
     )  # fmt: skip
     return (
         starts, nodes, row_offsets, by_row, where.rows, chip.is_router, chip.neighbours,
-        chip.capacity, chip.lines, where.widest, start, table, strong_offsets, strong, peak,
+        chip.wired, chip.lines, where.widest, start, table, strong_offsets, strong, peak,
         die.physics.leakage, die.physics.threshold,
     )  # fmt: skip

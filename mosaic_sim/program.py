@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from mosaic_sim import _kernels
-from mosaic_sim.chip import Chip
+from mosaic_sim.chip import SIZES, Chip
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
 from mosaic_sim.network import MOST_DELAY, NEURON_PARAMETERS, RESETS
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 __all__ = ["EVENTS", "Program", "load_program", "save_program", "validate"]
 
-FORMAT = 3
-"""Version of the file format of `save_program`."""
+FORMAT = 4
+"""Version of the file format of `save_program`. 4: the chip says what of it is broken."""
 
 
 @lru_cache(maxsize=16)
-def _chip(*fields: int) -> Chip:
+def _chip(*numbers: int) -> Chip:
     """One object for each geometry: a chip remembers its tables."""
-    return Chip(*fields)
+    return Chip.from_integers(numbers)
 
 
 EVENTS = (
@@ -61,8 +61,8 @@ class Program(NamedTuple):
 
     Attributes
     ----------
-    chip : int64 array, (7,)
-        The fields of `Chip`.
+    chip : int64 array, (7,) or longer
+        The fields of `Chip`, as `Chip.as_integers` lists them.
     levels : int
         Conductance levels of a device.
     inputs, bias : int, bool
@@ -172,9 +172,10 @@ def load_program(path: Path | str) -> Program:
     if "format" not in arrays or arrays["format"].size != 1:
         raise foreign
     version = int(arrays.pop("format"))
-    if version != FORMAT:
+    if version not in (FORMAT - 1, FORMAT):  # before 4, nothing was broken
         raise MosaicError(
-            f"{str(path)!r} has format {version}; this version reads format {FORMAT}."
+            f"{str(path)!r} has format {version}; this version reads formats "
+            f"{FORMAT - 1} and {FORMAT}."
         )
     scalars = {"levels": int, "inputs": int, "bias": bool}
     if set(arrays) != {*Program._fields} or any(arrays[name].size != 1 for name in scalars):
@@ -205,7 +206,7 @@ def validate(program: Program) -> None:
         require(values.ndim == 1, f"{name} is not a flat array")
         wanted = np.dtype(kind.__forward_arg__.split(".")[-1].strip("]"))
         require(values.dtype == wanted, f"{name} holds {values.dtype}, not {wanted}")
-    require(program.chip.size == 7, "chip has not seven entries")
+    require(program.chip.size >= SIZES, "chip has not seven entries or more")
     require(program.path.size == 2, "path has not two entries")
     require(2 <= program.levels <= 256, "levels is not from 2 to 256")
     require(program.inputs >= 0, "inputs is negative")
@@ -256,11 +257,19 @@ def validate(program: Program) -> None:
         bool((chip.neighbours[program.link_cell, program.link_side] >= 0).all()),
         "a link leaves the chip",
     )
-    lines = chip.capacity[program.link_cell, program.link_side]
+    lines = chip.wired[program.link_cell, program.link_side]
     require(
         bool(((program.link_line >= 0) & (program.link_line < lines)).all()),
         "link_line names a line that is not there",
     )
+    if not chip.whole:
+        require(bool(chip.slots[program.tile].all()), "a neuron is on a broken tile")
+        require(
+            not chip.line_broken(
+                program.link_cell, program.link_side, program.link_line
+            ).any(),
+            "link_line names a broken line",
+        )
     source = np.repeat(np.arange(sources), np.diff(program.offsets)) - program.first_neuron
     inner = (source >= 0) & (program.delay == 0)
     require(

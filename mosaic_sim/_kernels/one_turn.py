@@ -86,8 +86,8 @@ def one_turn_links(offsets, reached, home, columns, neighbour, kind, links, visi
 
 @njit(**KERNEL)
 def one_turn_trees(
-    begin, first, offsets, reached, tile, columns, capacity, neighbour, tile_cell, load, links,
-    out_cell, out_side,
+    begin, first, offsets, reached, tile, columns, capacity, neighbour, tile_cell, shut, load,
+    links, out_cell, out_side,
 ):  # fmt: skip
     """Lay the one-turn ways of neurons as trees, from source `begin` on, as long as they fit.
 
@@ -95,7 +95,8 @@ def one_turn_trees(
     different sides can, is laid from there on only: a tree enters each cell once. `load`
     counts sources a link, `links` the links of each source. Stops when the arrays of links
     might be too short, and at a source whose tree has to be searched for: an external one that
-    reaches tiles, or a neuron whose tree needs a full link. Returns (source where it stopped,
+    reaches tiles, or a neuron whose tree needs a full link, or one to a side on which it is
+    `shut` in (a bit a side). Returns (source where it stopped,
     links written, whether to search).
     """
     cells = neighbour.shape[0]
@@ -125,6 +126,8 @@ def one_turn_trees(
             for step in range(met, steps):
                 a, s = cell[step], side[step]
                 fits &= load[a, s] < capacity[a, s]
+                if a == tile_cell[here]:
+                    fits &= (shut[i - first] >> s) & 1 == 0
                 stamp[neighbour[a, s]] = i
                 out_cell[end] = a
                 out_side[end] = s

@@ -10,13 +10,15 @@ from mosaic_sim._kernels.options import KERNEL, PART
 
 @njit(**KERNEL)
 def grow_tree(
-    origin, targets, capacity, neighbour, is_router, load, in_tree, edge_cell, edge_side, edges,
+    origin, shut, targets, capacity, neighbour, is_router, load, in_tree, edge_cell, edge_side,
+    edges,
 ):  # fmt: skip
     """Extend one multicast tree to all `targets`, nearest first, over links with free lines.
 
     `in_tree` marks the routing tiles that the tree has; `edge_cell`, `edge_side` hold its
     first `edges` links and receive the new ones; `load` counts sources per link. Returns the
-    number of links, and the first target that could not be reached or -1. Among shortest
+    number of links, and the first target that could not be reached or -1. The sides with a
+    bit in `shut` are closed to a source in the tile `origin`. Among shortest
     extensions the one over the emptiest links is taken.
     """
     cells = is_router.size
@@ -47,7 +49,7 @@ def grow_tree(
                 continue
             for side in range(4):
                 there = neighbour[cell, side]
-                if there < 0:
+                if there < 0 or (cell == origin and (shut >> side) & 1):
                     continue
                 left = capacity[cell, side] - load[cell, side]
                 if left <= 0 or not (is_router[there] or missing[there]):
@@ -150,11 +152,12 @@ def comb(
 @njit(**KERNEL)
 def comb_trees(
     begin, total, first, reached_offsets, reached, tile, slot, port_cell, columns, capacity,
-    neighbour, is_router, tile_cell, load, links, out_cell, out_side, out_line,
+    neighbour, is_router, tile_cell, shut, load, links, out_cell, out_side, out_line,
 ):  # fmt: skip
     """Lay a comb for every neuron, the cheapest of four; search where a comb meets a full link.
 
-    External sources are searched for too: they do not start beside a tile. Starts with source
+    External sources are searched for too: they do not start beside a tile. A neuron cannot
+    leave on the sides with a bit in `shut`; `out_line` counts whole lines only. Starts with source
     `begin`, after `total` links, and stops when the arrays of links might be too short for one
     more. `load` counts sources a link, `links` the links of each source. Returns (next source,
     links written, cell that could not be reached or -1).
@@ -210,6 +213,8 @@ def comb_trees(
                 for k in range(edges):
                     cell, side = edge_cell[k], edge_side[k]
                     fits &= load[cell, side] < capacity[cell, side]
+                    if cell == tile_cell[here]:
+                        fits &= (shut[i - first] >> side) & 1 == 0
                 if fits:
                     for k in range(edges):
                         load[edge_cell[k], edge_side[k]] += 1
@@ -223,8 +228,9 @@ def comb_trees(
             for k in range(wanted):
                 goals[k] = tile_cell[targets[k]]
             edges, missed = grow_tree(
-                tile_cell[here] if i >= first else np.int32(-1), goals, capacity, neighbour,
-                is_router, load, in_tree, edge_cell, edge_side, 0,
+                tile_cell[here] if i >= first else np.int32(-1),
+                np.int64(shut[i - first]) if i >= first else np.int64(0), goals, capacity,
+                neighbour, is_router, load, in_tree, edge_cell, edge_side, 0,
             )  # fmt: skip
             if missed >= 0:
                 return i, total, missed

@@ -120,9 +120,10 @@ def place(
     [0]
     """
     if network.neurons > chip.neurons:
+        broken = f", {len(chip.broken_tiles)} of them broken" if chip.broken_tiles else ""
         raise CapacityError(
             f"{network.neurons} neurons do not fit on {chip.rows} x {chip.columns} tiles of "
-            f"{chip.neurons_per_tile}: {network.neurons - chip.neurons} too many."
+            f"{chip.neurons_per_tile}{broken}: {network.neurons - chip.neurons} too many."
         )
     check_fan_in(network, chip)
     rate = check_rates(network, rates)

@@ -50,7 +50,7 @@ def greedy(
     tile = np.full(network.neurons, -1, np.int32)
     slot = np.full(network.neurons, -1, np.int32)
     port = spread_ports(network, chip, keep)
-    taken = np.zeros((chip.tiles, chip.neurons_per_tile), bool)
+    taken = np.repeat(chip.slots == 0, chip.neurons_per_tile).reshape(chip.tiles, -1)
     if keep is not None:
         tile[:kept], slot[:kept] = keep.tile, keep.slot
         taken[keep.tile, keep.slot] = True
@@ -98,8 +98,8 @@ def greedy(
         new = (~reads[before] & (home[before, None] != np.arange(chip.tiles))).sum(0)
         needs = arriving + new
         # Sending on: this neuron becomes an arriving line of every foreign tile it feeds.
-        full = beyond[arriving[beyond] >= 4 * chip.tile_lines]
-        open_ = allowed[neuron] & ~taken.all(1) & (needs <= 4 * chip.tile_lines)
+        full = beyond[arriving[beyond] >= chip.fan_in[beyond]]
+        open_ = allowed[neuron] & ~taken.all(1) & (needs <= chip.fan_in)
         for there in full:
             open_ &= np.arange(chip.tiles) == there
         if not open_.any():
@@ -108,7 +108,7 @@ def greedy(
                 f"No tile is open to neuron {neuron}: the {int(allowed[neuron].sum())} tiles "
                 f"that it may use have {free} free slots; it needs {len(before)} arriving "
                 f"sources, and a tile takes {4 * chip.tile_lines} (4 sides of "
-                f"{chip.tile_lines} lines)."
+                f"{chip.tile_lines} lines){'' if chip.whole else ' where none is broken'}."
             )
         cost = rates[before] @ to_tile[before] + rates[me] * chip.tile_hops[beyond].sum(0)
         best = int(np.argmin(np.where(open_, cost, np.inf)))

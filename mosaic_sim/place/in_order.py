@@ -36,7 +36,7 @@ def in_order(
         If a neuron finds no free slot on the tiles that it may use.
     """
     kept = keep.tile.size if keep is not None else 0
-    taken = np.zeros(chip.neurons, bool)
+    taken = np.repeat(chip.slots == 0, chip.neurons_per_tile)
     seat = np.empty(network.neurons, np.int64)
     if keep is not None:
         seat[:kept] = keep.tile.astype(np.int64) * chip.neurons_per_tile + keep.slot
@@ -44,7 +44,7 @@ def in_order(
     if allowed is None:
         seat[kept:] = np.flatnonzero(~taken)[: network.neurons - kept]
     else:
-        tile_of = np.arange(chip.neurons) // chip.neurons_per_tile
+        tile_of = np.arange(taken.size) // chip.neurons_per_tile
         for neuron in range(kept, network.neurons):
             free = np.flatnonzero(~taken & allowed[neuron, tile_of])
             if not free.size:

@@ -121,15 +121,22 @@ def check_fan_in(network: Network, chip: Chip) -> None:
     outside = np.bincount(target[~inside], minlength=network.neurons)
     others = np.bincount(target[inside & ~own], minlength=network.neurons)
     least = outside + np.maximum(others - (chip.neurons_per_tile - 1), 0)
-    lines = 4 * chip.tile_lines
+    lines = int(chip.fan_in.max())
     if least.size and least.max() > lines:
         worst = int(np.argmax(least))
         many = int(np.count_nonzero(least > lines))
         raise CapacityError(
             f"Neuron {worst} listens to {outside[worst]} inputs and {others[worst]} other "
             f"neurons; a tile has room for {chip.neurons_per_tile} neurons and has {lines} "
-            f"arriving lines (4 sides of {chip.tile_lines}), so at least {least[worst]} lines "
+            f"arriving lines ({_sides(chip)}), so at least {least[worst]} lines "
             f"would have to arrive at its tile in any layout. {many} of the "
             f"{network.neurons} neurons need more than {lines}. Use more lines a side, more "
             "neurons a tile, or a smaller fan-in."
         )
+
+
+def _sides(chip: Chip) -> str:
+    """Say where the arriving lines of a tile come from."""
+    if chip.whole:
+        return f"4 sides of {min(chip.tile_lines, chip.r1_lines)}"
+    return f"4 sides of {min(chip.tile_lines, chip.r1_lines)}, without broken ones"

@@ -40,7 +40,7 @@ class Placement:
 
     def free_slots(self, chip: Chip) -> NDArray[np.int64]:
         """Free slots of each tile, (tiles,)."""
-        return chip.neurons_per_tile - np.bincount(self.tile, minlength=chip.tiles)
+        return chip.slots - np.bincount(self.tile, minlength=chip.tiles)
 
 
 def arrivals(network: Network, placement: Placement) -> NDArray[np.int64]:
@@ -85,24 +85,48 @@ _REACHED: weakref.WeakKeyDictionary[Placement, tuple[weakref.ref[Network], Any]]
 
 def spread_ports(network: Network, chip: Chip, keep: Placement | None) -> NDArray[np.int32]:
     """Spread the inputs evenly around the chip, the bias line at the end; kept ones stay."""
-    ports = len(chip.port_sites)
-    if network.first_neuron > ports * chip.r1_lines:
-        raise CapacityError(
-            f"{network.first_neuron} inputs do not fit the {ports} ports of this chip with "
-            f"{chip.r1_lines} lines each."
-        )
-    spread = (
-        np.arange(network.first_neuron) * ports // max(network.first_neuron, 1)
-    ).astype(np.int32)
+    spread = even_ports(chip, network.first_neuron)
     if keep is not None:
         spread[: keep.port.size] = keep.port
+    if not chip.whole:
+        kept = 0 if keep is None else keep.port.size
+        left = chip.port_lines - np.bincount(spread, minlength=chip.port_lines.size)
+        for source in np.flatnonzero(left[spread] < 0)[::-1].tolist():
+            if source < kept or left[spread[source]] >= 0:
+                continue
+            open_ = np.flatnonzero(left > 0)
+            away = abs(open_ - spread[source])
+            near = int(open_[np.argmin(np.minimum(away, left.size - away))])
+            left[spread[source]] += 1
+            left[near] -= 1
+            spread[source] = near
     return spread
+
+
+def even_ports(chip: Chip, sources: int) -> NDArray[np.int32]:
+    """Ports that are not broken, in order around the chip, shared evenly by `sources`.
+
+    Raises
+    ------
+    CapacityError
+        If the ports have too few lines.
+    """
+    lines = int(chip.port_lines.sum())
+    if sources > lines:
+        broken = chip.port_lines.size * chip.r1_lines - lines
+        less = f", {broken} of them broken" if broken else ""
+        raise CapacityError(
+            f"{sources} inputs do not fit the {chip.port_lines.size} ports of this chip with "
+            f"{chip.r1_lines} lines each{less}."
+        )
+    ports = np.flatnonzero(chip.port_lines)
+    return ports[np.arange(sources) * ports.size // max(sources, 1)].astype(np.int32)
 
 
 def check_sites(
     chip: Chip, placement: Placement, neurons: int, inputs: int, name: str = "placement"
 ) -> None:
-    """Refuse arrays of the wrong length, and tiles, slots and ports that do not exist."""
+    """Refuse arrays of the wrong length; tiles, slots and ports that do not exist or work."""
     for part, array, size, end in (
         ("tile", placement.tile, neurons, chip.tiles),
         ("slot", placement.slot, neurons, chip.neurons_per_tile),
@@ -112,6 +136,12 @@ def check_sites(
             raise MosaicError(f"{name}.{part} has {array.size} entries; it needs {size}.")
         if array.size and (array.min() < 0 or array.max() >= end):
             raise MosaicError(f"{name}.{part} must lie between 0 and {end - 1}.")
+    lost = np.flatnonzero(chip.slots[placement.tile] == 0)
+    if lost.size:
+        raise CapacityError(
+            f"{name} has neuron {lost[0]} on tile {placement.tile[lost[0]]}, which is broken"
+            f"{_as_others(lost.size)}. Place it anew."
+        )
 
 
 def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
@@ -122,8 +152,8 @@ def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
     MosaicError
         If an array has the wrong length, or a tile, slot or port does not exist.
     CapacityError
-        If two neurons share a slot, a port has more inputs than lines, or more sources than
-        lines arrive at a tile.
+        If two neurons share a slot, a tile in use is broken, a port has more inputs than
+        lines, or more sources than lines arrive at a tile.
     """
     check_sites(chip, placement, network.neurons, network.first_neuron)
     place = placement.tile.astype(np.int64) * chip.neurons_per_tile + placement.slot
@@ -132,15 +162,24 @@ def check_placement(network: Network, chip: Chip, placement: Placement) -> None:
         tile, slot = divmod(int(np.argmax(times > 1)), chip.neurons_per_tile)
         raise CapacityError(f"Two neurons share slot {slot} of tile {tile}.")
     entering = np.bincount(placement.port, minlength=len(chip.port_sites))
-    if np.any(entering > chip.r1_lines):
-        port = int(np.argmax(entering))
+    if np.any(entering > chip.port_lines):
+        port = int(np.argmax(entering - chip.port_lines))
         raise CapacityError(
-            f"Port {port} has {entering[port]} inputs; it has {chip.r1_lines} lines."
+            f"Port {port} has {entering[port]} inputs; it has {chip.port_lines[port]} lines"
+            f"{_whole(chip)}."
         )
     _, _, lines = _reached(network, placement, chip)
-    if np.any(lines > 4 * chip.tile_lines):
-        tile = int(np.argmax(lines))
+    if np.any(lines > chip.fan_in):
+        tile = int(np.argmax(lines - chip.fan_in))
         raise CapacityError(
             f"{lines[tile]} sources arrive at tile {tile}; its four sides have "
-            f"{4 * chip.tile_lines} lines."
+            f"{chip.fan_in[tile]} lines{_whole(chip)}."
         )
+
+
+def _whole(chip: Chip) -> str:
+    return "" if chip.whole else " that are not broken"
+
+
+def _as_others(count: int) -> str:
+    return f", as are the tiles of {count - 1} others" if count > 1 else ""

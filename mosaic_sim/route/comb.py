@@ -9,7 +9,7 @@ import numpy as np
 from mosaic_sim import _kernels
 from mosaic_sim.place import tiles_reached
 from mosaic_sim.route.greedy import greedy
-from mosaic_sim.route.routing import Routing, entry_lines
+from mosaic_sim.route.routing import Routing, entry_lines, shut_sides
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -43,7 +43,7 @@ def comb(
     fixed = (
         network.first_neuron, *tiles_reached(network, placement, chip), placement.tile,
         placement.slot, chip.port_cells[placement.port], chip.columns, chip.capacity,
-        chip.neighbours, chip.is_router, chip.tile_cells,
+        chip.neighbours, chip.is_router, chip.tile_cells, shut_sides(chip, placement),
     )  # fmt: skip
     load = np.zeros((chip.cells, 4), np.int32)
     links = np.zeros(network.sources, np.int64)
@@ -63,9 +63,13 @@ def comb(
                 chip.cells + written * network.sources // done * 21 // 20, cell, side, line
             )
     _resize(written, cell, side, line)
+    if not chip.whole:
+        routed = chip.is_router[cell]
+        line[routed] = chip.line_numbers(cell[routed], side[routed], line[routed])
     return Routing(
-        np.concatenate([[0], np.cumsum(links)]), cell, side, line, entry_lines(placement)
-    )
+        np.concatenate([[0], np.cumsum(links)]), cell, side, line,
+        entry_lines(chip, placement),
+    )  # fmt: skip
 
 
 def _resize(size: int, *arrays: NDArray[Any]) -> None:

@@ -8,7 +8,13 @@ import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import RoutingError
-from mosaic_sim.route.routing import Routing, destinations, entry_lines, overloads
+from mosaic_sim.route.routing import (
+    Routing,
+    destinations,
+    entry_lines,
+    overloads,
+    shut_sides,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +45,12 @@ def greedy(
     trees, stuck = _trees(network, chip, placement, keep, chip.capacity)
     if stuck is not None:
         plenty = np.where(chip.capacity > 0, np.int32(1 << 30), chip.capacity)
-        free, _ = _trees(network, chip, placement, None, plenty)
+        free, cut_off = _trees(network, chip, placement, None, plenty)
+        if cut_off is not None:
+            raise RoutingError(
+                f"Source {cut_off[0]} cannot reach {chip.cell_name(cut_off[1])}: broken tiles "
+                "and lines cut it off. Place it elsewhere, or use a chip with fewer faults."
+            )
         load = np.zeros((chip.cells, 4), np.int64)
         for cells, sides in free:
             np.add.at(load, (cells, sides), 1)
@@ -71,6 +82,7 @@ def _trees(
     beyond = chip.neighbours
     is_router = chip.is_router
     load = np.zeros((chip.cells, 4), np.int32)
+    shut = shut_sides(chip, placement)
     empty = np.empty(0, np.int32)
     trees: list[Tree] = [(empty, empty)] * network.sources
     kept = 0
@@ -95,13 +107,16 @@ def _trees(
             in_tree[there[is_router[there]]] = True
             targets = targets[~np.isin(targets, there)]
         if source < network.first_neuron:
-            origin = -1
+            origin, closed = -1, 0
             in_tree[chip.port_cell(int(placement.port[source]))[0]] = True
         else:
-            origin = chip.tile_cell(int(placement.tile[source - network.first_neuron]))
+            neuron = source - network.first_neuron
+            origin = chip.tile_cell(int(placement.tile[neuron]))
+            closed = int(shut[neuron])
         edges, missed = _kernels.grow_tree(
-            origin, targets, capacity, beyond, is_router, load, in_tree, cells, sides, edges
-        )
+            origin, closed, targets, capacity, beyond, is_router, load, in_tree, cells, sides,
+            edges,
+        )  # fmt: skip
         if missed >= 0:
             return trees, (source, int(missed))
         trees[source] = (cells[:edges].copy(), sides[:edges].copy())
@@ -156,9 +171,11 @@ def _with_lines(
                 lines[source][k] = placement.slot[source - network.first_neuron]
                 continue
             if link not in free:
+                whole = np.arange(chip.capacity[link])
+                at = np.full(whole.size, link[0]), np.full(whole.size, link[1])
                 free[link] = [
                     line
-                    for line in reversed(range(int(chip.capacity[link])))
+                    for line in chip.line_numbers(*at, whole)[::-1].tolist()
                     if (*link, line) not in used
                 ]
             lines[source][k] = free[link].pop()
@@ -169,5 +186,5 @@ def _with_lines(
             np.int8
         ),
         line=np.concatenate([np.empty(0, np.int16), *lines]),
-        entry_line=entry_lines(placement),
+        entry_line=entry_lines(chip, placement),
     )

@@ -21,7 +21,7 @@ from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.place import tiles_reached
 from mosaic_sim.route.greedy import greedy
-from mosaic_sim.route.routing import Routing, entry_lines
+from mosaic_sim.route.routing import Routing, entry_lines, shut_sides
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -73,6 +73,7 @@ def one_turn(
     first = network.first_neuron
     offsets, reached = tiles_reached(network, placement, chip)
     load = np.zeros((chip.cells, 4), np.int32)
+    shut = shut_sides(chip, placement)
     links = np.zeros(network.sources, np.int64)
     cells: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
     sides: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
@@ -82,13 +83,13 @@ def one_turn(
         cell, side = np.empty(room, np.int32), np.empty(room, np.int32)
         done, written, search = _kernels.one_turn_trees(
             done, first, offsets, reached, placement.tile, chip.columns, chip.capacity,
-            chip.neighbours, chip.tile_cells, load, links, cell, side,
+            chip.neighbours, chip.tile_cells, shut, load, links, cell, side,
         )  # fmt: skip
         cells.append(cell[:written])
         sides.append(side[:written])
         if search:
             tiles = reached[offsets[done] : offsets[done + 1]]
-            tree = _shortest(chip, placement, done - first, tiles, load)
+            tree = _shortest(chip, placement, done - first, tiles, load, shut)
             if tree is None:
                 return greedy(network, chip, placement, keep=None)
             links[done] = tree[0].size
@@ -102,7 +103,7 @@ def one_turn(
         cell,
         side.astype(np.int8),
         _lines(chip, placement, source - first, cell, side).astype(np.int16),
-        entry_lines(placement),
+        entry_lines(chip, placement),
     )
 
 
@@ -112,19 +113,20 @@ def _shortest(
     neuron: int,
     tiles: NDArray[np.int32],
     load: NDArray[np.int32],
+    shut: NDArray[np.uint8],
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
     """Search (cell, side) of a tree over free lines; negative `neuron`: from its port."""
     cell, side = np.empty((2, chip.cells), np.int32)
     in_tree = np.zeros(chip.cells, np.bool_)
     if neuron < 0:
-        origin = -1
+        origin, closed = -1, 0
         in_tree[chip.port_cells[placement.port[neuron]]] = True
     else:
-        origin = int(chip.tile_cells[placement.tile[neuron]])
+        origin, closed = int(chip.tile_cells[placement.tile[neuron]]), int(shut[neuron])
         tiles = tiles[tiles != placement.tile[neuron]]
     edges, missed = _kernels.grow_tree(
-        origin, chip.tile_cells[tiles], chip.capacity, chip.neighbours, chip.is_router, load,
-        in_tree, cell, side, 0,
+        origin, closed, chip.tile_cells[tiles], chip.capacity, chip.neighbours,
+        chip.is_router, load, in_tree, cell, side, 0,
     )  # fmt: skip
     return None if missed >= 0 else (cell[:edges], side[:edges])
 
@@ -140,7 +142,8 @@ def _lines(
     link = cell * np.int64(4) + side
     order = np.argsort(link, kind="stable")
     line = np.empty(link.size, np.int32)
-    line[order] = np.arange(link.size) - np.searchsorted(link[order], link[order])
+    rank = np.arange(link.size) - np.searchsorted(link[order], link[order])
+    line[order] = chip.line_numbers(cell[order], side[order], rank)
     wired = ~chip.is_router[cell]
     line[wired] = placement.slot[neuron[wired]]
     return line
@@ -202,10 +205,11 @@ def one_turn_loads(
         )
     neurons = table.shape[0]
     if home is None:
-        if neurons > chip.neurons:
+        if neurons > chip.tiles * chip.neurons_per_tile:
             raise MosaicError(
                 f"reach has {neurons} rows; the chip has {chip.tiles} tiles of "
-                f"{chip.neurons_per_tile} neurons, so it takes at most {chip.neurons}."
+                f"{chip.neurons_per_tile} neurons, so it takes at most "
+                f"{chip.tiles * chip.neurons_per_tile}."
             )
         tile = np.arange(neurons) // chip.neurons_per_tile
     else:

@@ -69,13 +69,38 @@ def destinations(network: Network, chip: Chip, placement: Placement) -> NDArray[
     return np.column_stack([pairs[:, 0], cells[pairs[:, 1]]])
 
 
-def entry_lines(placement: Placement) -> NDArray[np.int32]:
-    """Line of its port on which each external source enters: the next one, by number."""
+def shut_sides(chip: Chip, placement: Placement) -> NDArray[np.uint8]:
+    """Sides on which each neuron cannot leave its tile, a bit a side, (neurons,).
+
+    Outputs are wired: the neuron in slot k drives line k of all four sides, and a broken one
+    cannot be exchanged for another.
+    """
+    shut = np.zeros(placement.tile.size, np.uint8)
+    if not chip.whole:
+        home = chip.tile_cells[placement.tile]
+        for side in range(4):
+            at = np.full(home.size, side)
+            shut |= chip.line_broken(home, at, placement.slot).astype(np.uint8) << side
+    return shut
+
+
+def entry_lines(chip: Chip, placement: Placement) -> NDArray[np.int32]:
+    """Line of its port on which each external source enters: the next whole one, by number."""
     order = np.argsort(placement.port, kind="stable")
     port = placement.port[order]
     entry = np.empty(port.size, np.int32)
     entry[order] = np.arange(port.size) - np.searchsorted(port, port)
+    if not chip.whole:
+        entry = chip.line_numbers(*_entries(chip, placement), entry).astype(np.int32)
     return entry
+
+
+def _entries(
+    chip: Chip, placement: Placement
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(cell, outward side) at which each external source enters."""
+    side = np.array([chip.port_cell(p)[1] for p in range(len(chip.port_sites))], np.int64)
+    return chip.port_cells[placement.port], side[placement.port]
 
 
 def overloads(chip: Chip, load: NDArray[np.int64]) -> list[str]:
@@ -121,7 +146,7 @@ def check_routing(
     Raises
     ------
     RoutingError
-        If a side carries more sources than it has lines, or two share a line.
+        If a side carries more sources than it has lines, two share a line, or one is broken.
     MosaicError
         If a tree is not connected, has a cycle, or does not end exactly at its targets.
     """
@@ -138,7 +163,7 @@ def check_routing(
             f"The routing has {routing.offsets.size - 1} sources; the network has "
             f"{network.sources}."
         )
-    fault, _ = _kernels.shared_line(routing.cell, routing.side, routing.line, chip.capacity)
+    fault, _ = _kernels.shared_line(routing.cell, routing.side, routing.line, chip.wired)
     if fault:  # else no side can carry too many
         too_much = overloads(chip, routing.load(chip))
         if too_much:
@@ -162,9 +187,27 @@ def check_routing(
         raise RoutingError("A route uses a line that its side does not have.")
     if broken == 3:
         raise MosaicError("A neuron must leave its tile on the line of its slot.")
+    if not chip.whole:
+        _refuse_broken(chip, placement, routing)
     entry, port = routing.entry_line, placement.port
     if entry.shape != port.shape or np.any((entry < 0) | (entry >= chip.r1_lines)):
         raise MosaicError(f"entry_line needs a line below {chip.r1_lines} for each input.")
     if np.unique(port.astype(np.int64) * chip.r1_lines + entry).size != port.size:
         raise RoutingError("Two inputs share a line of a port.")
     _LEGAL[routing] = weakref.ref(network), weakref.ref(placement), chip
+
+
+def _refuse_broken(chip: Chip, placement: Placement, routing: Routing) -> None:
+    """Refuse routes and inputs on lines that are broken, or lead into or out of what is."""
+    for what, cell, side, line in (
+        ("The route of source", routing.cell, routing.side, routing.line),
+        ("Input", *_entries(chip, placement), routing.entry_line),
+    ):
+        lost = np.flatnonzero(chip.line_broken(cell, side, line))
+        if lost.size:
+            k = int(lost[0])
+            source = routing.source[k] if cell is routing.cell else k
+            raise RoutingError(
+                f"{what} {source} uses line {line[k]} of {chip.cell_name(cell[k])} "
+                f"{SIDES[side[k]]}, which is broken; {lost.size} such lines are in use."
+            )

@@ -1,5 +1,6 @@
 import io
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -428,6 +429,27 @@ def test_free_tiles_are_those_without_a_neuron():
     growing = Growing()
     growing.interleaved()  # on tiles 0, 1 and 4
     assert growing.host.deploy(growing.model).free_tiles == 3
+
+
+def test_broken_tiles_are_never_offered_and_are_not_free():
+    growing = Growing()
+    growing.host.chip = replace(CHIP, broken_tiles=(3, 5))
+    assert sorted(offered(growing.host, np.ones(INPUTS))) == [0, 1, 2, 4]
+    growing.interleaved()  # on tiles 0, 1 and 4
+    assert growing.host.deploy(growing.model).free_tiles == 1
+
+
+def test_inputs_come_from_the_ports_that_are_whole():
+    host = new_host()
+    host.chip = replace(CHIP, broken_routers=tuple(CHIP.port_cells[:5].tolist()))
+    network = Network.from_synapses(
+        inputs=1, neurons=1, source=[0], target=[0], weight=[0.5], bias=True
+    )
+    placement = place(network, host.chip, within=[0])
+    assert placement.port[0] == 5
+    near = np.argmin(host.chip.port_hops[5])
+    best = min(offered(host, [1.0]).values(), key=lambda offer: offer.bring)
+    assert best.tile == near
 
 
 def test_a_chip_is_its_preset_with_what_is_set():

@@ -173,6 +173,7 @@ def test_a_toml_file_says_everything_again(tmp_path):
 OTHER = {
     "name": "other", "strategy": "joint", "technology": "rram-22nm", "chip.preset": "shd",
     "stream.dataset": "other", "stream.classes": ((0, 1),), "train.loss": "mse_count",
+    "chip.broken_tiles": (1,), "chip.broken_routers": (0,), "chip.broken_lines": ((0, 1, 2),),
 }  # fmt: skip
 
 
@@ -191,6 +192,12 @@ def test_the_fingerprint_changes_with_every_setting_but_the_seeds(setting):
     changed = plain.model_copy(update={sections[0]: part}) if sections else part
     assert changed != plain
     assert (changed.fingerprint() == plain.fingerprint()) == (setting == "seeds")
+
+
+def test_runs_on_whole_chips_keep_the_name_they_had_before_chips_could_be_broken():
+    experiment = resolve("seeds=[4,2]")
+    assert "broken_tiles" not in experiment.to_toml()
+    assert resolve("chip.broken_tiles=[]").fingerprint() == experiment.fingerprint()
 
 
 def test_the_fingerprint_is_the_same_in_every_process():
