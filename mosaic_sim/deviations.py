@@ -39,12 +39,13 @@ def billed_program(die: Die) -> Program:
     """Return the program whose events of one spike hold what its rows conduct beyond nominal.
 
     With spikes that coincide it is `Die.written`; what they stray to is in `stray_events`.
+    The tiles that are on are those of the nominal program.
     """
     program = die.written if "coincidence" in die.effects else die.program
     events = program.events.reshape(program.sources, -1).copy()
     for source, _, kind, number in _beside(die):
         np.add.at(events, (source, kind), number)
-    return program._replace(events=events.ravel())
+    return program._replace(events=events.ravel(), links=die.nominal.links)
 
 
 def excess_by_cell(die: Die, spikes: NDArray[np.int64]) -> NDArray[np.int64]:

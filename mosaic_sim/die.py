@@ -165,19 +165,22 @@ class Die:
 
         Notes
         -----
-        An input that reaches no line has none: a program does not bill its row at the port.
+        An input that is to reach no line, and does not, has none: a program does not bill its
+        row at the port.
         """
         program = self.written if "coincidence" in self.effects else self.program
         where = layout(self.nominal)
         every, links = np.arange(program.sources), np.diff(program.link_offsets)
         start, node = where.starts(program)
+        billed = links + np.diff(self.nominal.link_offsets) > 0
+        billed[program.first_neuron :] = True
         starter = np.repeat(every, np.diff(start))
-        billed = (starter >= program.first_neuron) | (links[starter] > 0)
+        entered = np.stack([starter, node])[:, billed[starter]]
         # Two links may end on one row, which is driven once.
         source, row = np.unique(
             np.concatenate([
                 np.stack([np.repeat(every, links), where.arrivals(program)]),
-                np.stack([starter[billed], node[billed]]),
+                entered,
                 np.stack([every[program.first_neuron :], where.feedback(program)]),
             ], axis=1),
             axis=1,

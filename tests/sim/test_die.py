@@ -574,14 +574,14 @@ def test_rows_are_billed_for_what_they_conduct_wherever_spikes_go(
     _, driven = plain_die.simulate(*parts, spikes, coincidence)
     plain = plain_die.PlainChip(*parts)
     program = die.written if coincidence else die.program
-    links = np.diff(program.link_offsets[: program.first_neuron + 1])
+    links = np.diff(program.link_offsets) + np.diff(die.nominal.link_offsets)
     siemens, columns, read = 0.0, 0, 0
     for row, times in driven.items():
         kind = chip.kinds[row[0]]
         if kind == "NT":
             read += times
             continue
-        # An input that reaches no line ends at its port; its row there is not billed.
+        # An input that nobody reads ends at its port; its row there is not billed.
         mute = sum(
             int(n)
             for i, n in enumerate(recording.total[: program.first_neuron])
@@ -599,6 +599,17 @@ def test_rows_are_billed_for_what_they_conduct_wherever_spikes_go(
     assert found.get("router column compared", 0) == columns
     devices_read = sum(n for event, n in found.items() if event.startswith("device read"))
     assert devices_read == 2 * chip.neurons_per_tile * read
+
+
+@given(builds(), st.integers(0, 2**40), st.data())
+@FEW
+def test_a_die_has_the_devices_and_the_leakage_of_its_program(build, seed, data):
+    die = faulty(build, seed, coincidence=False)
+    recording = simulate(die, data.draw(drives(build.network)))
+    real, ideal = (price(p, recording, FAULTY) for p in (die, build.program))
+    assert real.devices == ideal.devices
+    assert real.area == ideal.area
+    assert real.by_component()["static"] == ideal.by_component()["static"]
 
 
 def test_a_die_is_billed_under_its_own_technology_and_from_its_own_run():
