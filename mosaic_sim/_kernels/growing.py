@@ -136,30 +136,28 @@ def arrival_order(first, offsets, target, into, source, kept):
 # --- the cost of one neuron on one tile ------------------------------------------------------
 
 
+# These take single arrays: Numba hands over every array of `Seats` with every call, and
+# compiles for as long as there are.
+
+
 @njit(**PART)
-def hop(s, here, there):
+def hop(hops, row, column, here, there):
     """Hops between two sites."""
-    down = abs(s.row[here] - s.row[there])
-    return s.hops[down, s.column[there] - s.column[here] + (s.hops.shape[1] >> 1)]
+    return hops[
+        abs(row[here] - row[there]), column[there] - column[here] + (hops.shape[1] >> 1)
+    ]
 
 
 @njit(**PART)
-def toll(s, tile, lines, more):
-    """Price of `more` arriving lines at a tile that has `lines`; less if there are fewer."""
-    left = s.most[tile] - lines
-    return s.crowd[tile] * more + s.slack[max(left, 0)] - s.slack[max(left - more, 0)]
+def toll(slack, crowd, left, more):
+    """Price of `more` lines into a tile that has `left` of them; less if they are fewer."""
+    return crowd * more + slack[max(left, 0)] - slack[max(left - more, 0)]
 
 
 @njit(**PART)
-def away(s, v, tile):
+def away(origin, price, v, tile):
     """Price of having a neuron elsewhere than where it was programmed."""
-    return 0.0 if s.origin[v] < 0 or s.origin[v] == tile else s.price[v]
-
-
-@njit(**PART)
-def may(s, v, tile):
-    """Whether a neuron may use a tile."""
-    return s.allowed[v if s.allowed.shape[0] > 1 else 0, tile]
+    return 0.0 if origin[v] < 0 or origin[v] == tile else price[v]
 
 
 @njit(**PART)
@@ -182,13 +180,15 @@ def take(s, v, tile):
         s.many[end] = 1
         s.reached[u] += 1
         if s.home[u] >= 0:
-            added += s.rate[u] * hop(s, s.home[u], tile)
+            added += s.rate[u] * hop(s.hops, s.row, s.column, s.home[u], tile)
             s.lines[tile] += s.home[u] != tile
-    added += toll(s, tile, before, s.lines[tile] - before)
+    added += toll(s.slack, s.crowd[tile], s.most[tile] - before, s.lines[tile] - before)
     for at in range(s.offsets[me], s.offsets[me] + s.reached[me]):
         there = s.reach[at]
         if there != tile:
-            added += s.rate[me] * hop(s, tile, there) + toll(s, there, s.lines[there], 1)
+            added += s.rate[me] * hop(s.hops, s.row, s.column, tile, there) + toll(
+                s.slack, s.crowd[there], s.most[there] - s.lines[there], 1
+            )
             s.lines[there] += 1
     s.home[me] = tile
     s.free[tile] -= 1
@@ -214,7 +214,9 @@ def leave(s, v):
         there = s.reach[at]
         if there != tile:
             s.lines[there] -= 1
-            saved += s.rate[me] * hop(s, tile, there) + toll(s, there, s.lines[there], 1)
+            saved += s.rate[me] * hop(s.hops, s.row, s.column, tile, there) + toll(
+                s.slack, s.crowd[there], s.most[there] - s.lines[there], 1
+            )
     before = s.lines[tile]
     for k in range(s.into[v], s.into[v + 1]):
         u = s.source[k]
@@ -229,9 +231,11 @@ def leave(s, v):
         s.reach[at] = s.reach[end]
         s.many[at] = s.many[end]
         if s.home[u] >= 0:
-            saved += s.rate[u] * hop(s, s.home[u], tile)
+            saved += s.rate[u] * hop(s.hops, s.row, s.column, s.home[u], tile)
             s.lines[tile] -= s.home[u] != tile
-    return saved + toll(s, tile, s.lines[tile], before - s.lines[tile])
+    return saved + toll(
+        s.slack, s.crowd[tile], s.most[tile] - s.lines[tile], before - s.lines[tile]
+    )
 
 
 @njit(**PART)
@@ -264,6 +268,7 @@ def field(s, x, v):
     tile already: first all from all, then less what is there.
     """
     tiles = s.free.size
+    row = v if s.allowed.shape[0] > 1 else 0
     me = s.first + v
     begin, end = s.offsets[me], s.offsets[me] + s.reached[me]
     sites = 0
@@ -277,7 +282,7 @@ def field(s, x, v):
                 x.site[sites] = there
                 sites += 1
             x.pull[there] += s.rate[me]
-        own += toll(s, there, s.lines[there], 1)
+        own += toll(s.slack, s.crowd[there], s.most[there] - s.lines[there], 1)
         if s.lines[there] >= s.most[there]:
             full, only = full + 1, there
     for k in range(s.into[v], s.into[v + 1]):
@@ -311,18 +316,18 @@ def field(s, x, v):
         outside = here < tiles
         for at in range(s.offsets[u], s.offsets[u] + s.reached[u]):
             there = s.reach[at]
-            x.cost[there] -= s.rate[u] * hop(s, here, there)
+            x.cost[there] -= s.rate[u] * hop(s.hops, s.row, s.column, here, there)
             x.need[there] -= 1
             outside &= there != here
         if outside:
             x.need[here] -= 1
     for at in range(begin, end):
         there = s.reach[at]
-        x.cost[there] -= toll(s, there, s.lines[there], 1)
+        x.cost[there] -= toll(s.slack, s.crowd[there], s.most[there] - s.lines[there], 1)
     for t in range(tiles):
-        legal = s.lines[t] + x.need[t] <= s.most[t] and may(s, v, t)
+        legal = s.lines[t] + x.need[t] <= s.most[t] and s.allowed[row, t]
         if legal and (full == 0 or (full == 1 and only == t)):
-            x.cost[t] += toll(s, t, s.lines[t], x.need[t])
+            x.cost[t] += toll(s.slack, s.crowd[t], s.most[t] - s.lines[t], x.need[t])
         else:
             x.cost[t] = np.inf
 
@@ -334,6 +339,25 @@ def settle(s, neuron, tile):
     for k in range(neuron.size):
         added += take(s, neuron[k], tile[k])
     return added
+
+
+@njit(**KERNEL)
+def arrive(s, x, who):
+    """Put neurons without a place on the best tiles with a free slot, one after another.
+
+    As `seat` without chains, which takes long to compile.
+    """
+    total = 0.0
+    for k in range(who.size):
+        field(s, x, who[k])
+        best = -1
+        for t in range(s.free.size):
+            if s.free[t] > 0 and x.cost[t] < (x.cost[best] if best >= 0 else np.inf):
+                best = t
+        if best < 0:
+            return k, total
+        total += take(s, who[k], best)
+    return who.size, total
 
 
 @njit(**KERNEL)
@@ -352,6 +376,7 @@ def shifts(s, x, w, goals):
     Infinity where it may not be. `x.spot` is 0 everywhere, before and after.
     """
     me = s.first + w
+    row = w if s.allowed.shape[0] > 1 else 0
     tile = s.home[me]
     x.spot[tile] = 1
     count = goals.size
@@ -372,32 +397,34 @@ def shifts(s, x, w, goals):
             bit = x.spot[s.reach[at]]
             found |= bit
             if bit == 1 and s.many[at] == 1:
-                base += s.rate[u] * hop(s, here, tile)
+                base += s.rate[u] * hop(s.hops, s.row, s.column, here, tile)
                 gone += here != tile
         for n in range(count):
             if not found & (2 << n):
-                x.gain[n] += s.rate[u] * hop(s, here, goals[n])
+                x.gain[n] += s.rate[u] * hop(s.hops, s.row, s.column, here, goals[n])
                 x.more[n] += here != goals[n]
     found = 0
     begin = s.offsets[me]
     for at in range(begin, begin + s.reached[me]):
         end = s.reach[at]
         found |= x.spot[end]
-        base += s.rate[me] * hop(s, tile, end)
+        base += s.rate[me] * hop(s.hops, s.row, s.column, tile, end)
         for n in range(count):
-            x.gain[n] += s.rate[me] * hop(s, goals[n], end)
+            x.gain[n] += s.rate[me] * hop(s.hops, s.row, s.column, goals[n], end)
     gone -= found & 1  # a target that stays behind is fed from outside then
-    base += toll(s, tile, s.lines[tile] - gone, gone)
+    base += toll(s.slack, s.crowd[tile], s.most[tile] - s.lines[tile] + gone, gone)
     full = s.lines[tile] - gone > s.most[tile]
     for n in range(count):
         goal = goals[n]
         x.spot[goal] = 0
         more = x.more[n] - (1 if found & (2 << n) else 0)
-        if full or s.lines[goal] + more > s.most[goal] or not may(s, w, goal):
+        if full or s.lines[goal] + more > s.most[goal] or not s.allowed[row, goal]:
             x.gain[n] = np.inf
         else:
-            x.gain[n] += toll(s, goal, s.lines[goal], more) - base
-            x.gain[n] += away(s, w, goal) - away(s, w, tile)
+            x.gain[n] += (
+                toll(s.slack, s.crowd[goal], s.most[goal] - s.lines[goal], more) - base
+            )
+            x.gain[n] += away(s.origin, s.price, w, goal) - away(s.origin, s.price, w, tile)
     x.spot[tile] = 0
 
 
@@ -409,7 +436,7 @@ def look_around(s, x, tile):
         x.edge[tile, n] = np.inf
     for k in range(s.residents[tile]):
         w = s.resident[tile, k]
-        if away(s, w, -1) == np.inf:
+        if away(s.origin, s.price, w, -1) == np.inf:
             continue
         shifts(s, x, w, x.near[tile, :count])
         for n in range(count):
@@ -428,7 +455,7 @@ def find_chain(s, x, v, least, depth):
     size = 0
     for t in range(s.free.size):
         x.distance[t] = np.inf
-        start = x.cost[t] + away(s, v, t)
+        start = x.cost[t] + away(s.origin, s.price, v, t)
         if s.free[t] <= 0 and start < least:
             x.distance[t] = start
             x.back[t] = -1
@@ -461,15 +488,6 @@ def find_chain(s, x, v, least, depth):
 
 
 @njit(**PART)
-def move(s, x, w, tile):
-    """Move a placed neuron; return what that adds."""
-    old = s.home[s.first + w]
-    x.stale[old] = True
-    x.stale[tile] = True
-    return away(s, w, tile) - away(s, w, old) - leave(s, w) + take(s, w, tile)
-
-
-@njit(**PART)
 def follow_chain(s, x, v, end, least):
     """Push the neurons of a chain and put `v` at its start, if all fit and it costs < `least`.
 
@@ -481,24 +499,26 @@ def follow_chain(s, x, v, end, least):
     while legal and x.back[tile] >= 0:
         w = x.carried[tile]
         before = x.back[tile]
-        saved = leave(s, w) + away(s, w, before)
+        saved = leave(s, w) + away(s.origin, s.price, w, before)
         legal = fits(s, w, tile)
         if legal:
-            added += take(s, w, tile) + away(s, w, tile) - saved
+            added += take(s, w, tile) + away(s.origin, s.price, w, tile) - saved
             x.stale[before] = True
             x.stale[tile] = True
             tile = before
         else:
             take(s, w, before)
     if legal and fits(s, v, tile):
-        added += take(s, v, tile) + away(s, v, tile)
+        added += take(s, v, tile) + away(s.origin, s.price, v, tile)
         x.stale[tile] = True
         if added < least:
             return added
         leave(s, v)
     while end != tile:
-        move(s, x, x.carried[end], x.back[end])
+        w = x.carried[end]
         end = x.back[end]
+        leave(s, w)
+        take(s, w, end)
     return np.inf
 
 
@@ -510,7 +530,7 @@ def swap(s, x, v, home, least, width):
     """
     found = 0
     for t in range(s.free.size):
-        c = x.cost[t] + away(s, v, t)
+        c = x.cost[t] + away(s.origin, s.price, v, t)
         if s.free[t] > 0 or c >= least:
             continue
         if found < width:
@@ -529,7 +549,7 @@ def swap(s, x, v, home, least, width):
         tile = x.items[k]
         for i in range(s.residents[tile]):
             w = s.resident[tile, i]
-            if away(s, w, -1) == np.inf:
+            if away(s.origin, s.price, w, -1) == np.inf:
                 continue
             shifts(s, x, w, goal)
             if x.keys[k] + x.gain[0] < best:
@@ -537,13 +557,17 @@ def swap(s, x, v, home, least, width):
     if partner < 0:
         return np.inf
     tile = s.home[s.first + partner]
-    added = move(s, x, partner, home)
+    added = away(s.origin, s.price, partner, home) - away(s.origin, s.price, partner, tile)
+    added += away(s.origin, s.price, v, tile) - leave(s, partner)
+    added += take(s, partner, home)
     if fits(s, v, tile):
-        added += take(s, v, tile) + away(s, v, tile)
+        added += take(s, v, tile)
         if added < least:
+            x.stale[tile] = True
             return added
         leave(s, v)
-    move(s, x, partner, tile)
+    leave(s, partner)
+    take(s, partner, tile)
     return np.inf
 
 
@@ -561,12 +585,12 @@ def seat(s, x, who, depth, width):
         home = s.home[s.first + v]
         here = np.inf
         if home >= 0:
-            here = leave(s, v) + away(s, v, home)
+            here = leave(s, v) + away(s.origin, s.price, v, home)
         field(s, x, v)
         slight = SLIGHT * here if home >= 0 else 0.0
         least, best = here - slight, home
         for t in range(s.free.size):
-            c = x.cost[t] + away(s, v, t)
+            c = x.cost[t] + away(s.origin, s.price, v, t)
             if s.free[t] > 0 and c < least:
                 least, best = c, t
         if home < 0:
@@ -581,7 +605,7 @@ def seat(s, x, who, depth, width):
         if added == np.inf:
             if best < 0:
                 return k, total
-            added = take(s, v, best) + away(s, v, best)
+            added = take(s, v, best) + away(s.origin, s.price, v, best)
             if best != home:
                 x.stale[best] = True
         if home >= 0:

@@ -129,7 +129,9 @@ def grow(
     try:
         run.seat(order, growing.depth, 0)
         new = np.arange(kept, network.neurons, dtype=np.int32)
-        for _ in range(passes):
+        # A neuron that may use a single tile has nowhere else to go.
+        free = allowed is None or bool((allowed[kept:].sum(1) > 1).any())
+        for _ in range(passes if free else 0):
             if not run.seat(new, growing.depth, WIDTH):
                 break
     except KeyboardInterrupt:

@@ -235,7 +235,10 @@ class Moves:
         begin, before = 0, self.cost
         while begin < who.size:
             part = who[begin : begin + self.chunk]
-            done, added = _kernels.seat(self.seats, self.work, part, depth, width)
+            if depth > 1 or width:
+                done, added = _kernels.seat(self.seats, self.work, part, depth, width)
+            else:
+                done, added = _kernels.arrive(self.seats, self.work, part)
             if done < part.size:
                 raise CapacityError(_refusal(self.seats, self.work, int(part[done])))
             begin += done

@@ -1,6 +1,5 @@
 """New neurons between placed ones, against H computed anew and against all free slots."""
 
-
 import numpy as np
 import pytest
 from hypothesis import assume, given
