@@ -430,20 +430,27 @@ def shifts(s, x, w, goals):
 
 @njit(**PART)
 def look_around(s, x, tile):
-    """Find which neuron of a tile is pushed to each neighbouring tile at the least cost."""
+    """Find which neuron of a tile is pushed to each neighbouring tile at the least cost.
+
+    Each neuron remembers its costs until it moves: others that move change them little, and
+    `follow_chain` looks at what is really added.
+    """
     count = x.near_count[tile]
     for n in range(count):
-        x.edge[tile, n] = np.inf
+        x.edge[n] = np.inf
     for k in range(s.residents[tile]):
         w = s.resident[tile, k]
         if away(s.origin, s.price, w, -1) == np.inf:
             continue
-        shifts(s, x, w, x.near[tile, :count])
+        if x.stale[w]:
+            shifts(s, x, w, x.near[tile, :count])
+            for n in range(count):
+                x.push[w, n] = x.gain[n]
+            x.stale[w] = False
         for n in range(count):
-            if x.gain[n] < x.edge[tile, n]:
-                x.edge[tile, n] = x.gain[n]
-                x.pushed[tile, n] = w
-    x.stale[tile] = False
+            if x.push[w, n] < x.edge[n]:
+                x.edge[n] = x.push[w, n]
+                x.pushed[n] = w
 
 
 @njit(**PART)
@@ -471,16 +478,15 @@ def find_chain(s, x, v, least, depth):
             return t
         if x.steps[t] >= depth:
             continue
-        if x.stale[t]:
-            look_around(s, x, t)
+        look_around(s, x, t)
         for n in range(x.near_count[t]):
             there = x.near[t, n]
             # What a push saves is left out: a way must not get shorter as it gets longer.
-            further = key + max(x.edge[t, n], 0.0)
+            further = key + max(x.edge[n], 0.0)
             if further < least and further < x.distance[there]:
                 x.distance[there] = further
                 x.back[there] = t
-                x.carried[there] = x.pushed[t, n]
+                x.carried[there] = x.pushed[n]
                 x.steps[there] = x.steps[t] + 1
                 push(x.keys, x.items, size, further, there)
                 size += 1
@@ -499,18 +505,16 @@ def follow_chain(s, x, v, end, least):
     while legal and x.back[tile] >= 0:
         w = x.carried[tile]
         before = x.back[tile]
+        x.stale[w] = True
         saved = leave(s, w) + away(s.origin, s.price, w, before)
         legal = fits(s, w, tile)
         if legal:
             added += take(s, w, tile) + away(s.origin, s.price, w, tile) - saved
-            x.stale[before] = True
-            x.stale[tile] = True
             tile = before
         else:
             take(s, w, before)
     if legal and fits(s, v, tile):
         added += take(s, v, tile) + away(s.origin, s.price, v, tile)
-        x.stale[tile] = True
         if added < least:
             return added
         leave(s, v)
@@ -563,7 +567,7 @@ def swap(s, x, v, home, least, width):
     if fits(s, v, tile):
         added += take(s, v, tile)
         if added < least:
-            x.stale[tile] = True
+            x.stale[partner] = True
             return added
         leave(s, v)
     leave(s, partner)
@@ -602,14 +606,13 @@ def seat(s, x, who, depth, width):
                 added = follow_chain(s, x, v, end, least - slight)
         if added == np.inf and home >= 0 and width > 0:
             added = swap(s, x, v, home, least - slight, width)
+        stays = added == np.inf and best == home
         if added == np.inf:
             if best < 0:
                 return k, total
             added = take(s, v, best) + away(s.origin, s.price, v, best)
-            if best != home:
-                x.stale[best] = True
+        x.stale[v] |= not stays
         if home >= 0:
-            x.stale[home] = True
             added -= here
         total += added
     return who.size, total

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim import _kernels
-from mosaic_sim.errors import MosaicError
+from mosaic_sim.errors import CapacityError, MosaicError
 from mosaic_sim.place.objective import check_rates
 from mosaic_sim.place.placement import Placement, check_sites, spread_ports
 from mosaic_sim.place.seats import (
@@ -41,6 +41,8 @@ __all__ = ["FROZEN", "GROWING", "RIPPLE", "Growing", "grow", "insertion_costs", 
 
 WIDTH = 4
 """Best tiles whose neurons are tried for a change of places."""
+FAR = 32
+"""Tiles, at most, in a chain of new neurons: there are few on each tile, and they are free."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,14 +51,16 @@ class Growing:
 
     Parameters
     ----------
-    depth : int
-        Tiles in a chain of pushed neurons, at most. 0: nothing that is programmed moves.
     price : float, optional
-        Of one programmed neuron that ends up elsewhere, in units of H; by default what one
-        source pays on average for one foreign tile that it reaches. See `moving_price`.
+        Of one programmed neuron that ends up elsewhere, in units of H: see `moving_price`.
+        Infinite: nothing that is programmed moves. None: what one source pays on average for
+        one foreign tile that it reaches.
+    depth : int
+        Tiles, at most, in a chain of pushed neurons with programmed ones among them.
     passes : int
         How often, at an effort of 1, every new neuron is taken out and fitted in again, in
-        the end: it is not programmed yet.
+        the end: first between new ones, which are not programmed yet, then, at a finite
+        `price`, between all.
     line_price : float
         Price, in units of H, of one more line into a tile that has one left; with k left it
         costs the k-th part.
@@ -66,9 +70,9 @@ class Growing:
         Share of the lines of each link that is in use, as `Chip.capacity` counts links.
     """
 
-    depth: int = 0
-    price: float | None = None
-    passes: int = 2
+    price: float | None = np.inf
+    depth: int = 8
+    passes: int = 1
     line_price: float = 0.0
     load_price: float = 1.0
     load: NDArray[np.float64] | None = None
@@ -87,7 +91,7 @@ class Growing:
 
 
 FROZEN = Growing()
-RIPPLE = Growing(depth=8)
+RIPPLE = Growing(price=None)
 GROWING = {"frozen": FROZEN, "ripple": RIPPLE}
 """Ways to grow by name."""
 
@@ -104,8 +108,11 @@ def grow(
 ) -> Placement:
     """Fit the neurons that `keep` does not place in between those that it does.
 
-    Neurons arrive in the order of their links to neurons that have a place; then the new ones
-    are moved and change places with each other while that helps.
+    Neurons arrive in the order of their links to neurons that have a place, and go where they
+    add least; new ones that are there already may be pushed aside along a chain of tiles.
+    Then each new one is taken out and fitted in again. So far nothing programmed moves. With
+    a finite price, each new one is fitted in once more, and may push programmed ones, if that
+    saves more than they cost: H and the price of what moved never exceed H of frozen growth.
 
     Raises
     ------
@@ -119,24 +126,42 @@ def grow(
         network, chip, port, keep, rates=rates, slots=slots, allowed=allowed,
         crowd=_crowd(chip, growing), scarce=growing.line_price,
     )  # fmt: skip
-    if growing.depth > 1:
-        seats.price[:kept] = (
-            mean_pair_cost(seats, base) if growing.price is None else growing.price
-        )
+    price = mean_pair_cost(seats, base) if growing.price is None else growing.price
+    ripple = bool(kept) and price < np.inf
     passes = round(growing.passes * search.effort)
     order = arrival_order(network, kept)
-    run = Moves(seats, workspace(chip, slots), search, base, order.size * (1 + passes))
+    new = np.arange(kept, network.neurons, dtype=np.int32)
+    run = Moves(
+        seats, workspace(chip, network.neurons, slots), search, base,
+        order.size * (1 + passes * (1 + ripple)),
+    )  # fmt: skip
+    # A neuron that may use a single tile has nowhere else to go.
+    free = allowed is None or bool((allowed[kept:].sum(1) > 1).any())
+    far = FAR if free else 0
+
+    def waiting() -> NDArray[np.int32]:
+        return order[seats.home[network.first_neuron + order] < 0]
+
     try:
-        run.seat(order, growing.depth, 0)
-        new = np.arange(kept, network.neurons, dtype=np.int32)
-        # A neuron that may use a single tile has nowhere else to go.
-        free = allowed is None or bool((allowed[kept:].sum(1) > 1).any())
+        try:
+            run.seat(order, far, 0)
+        except CapacityError:
+            if not ripple:
+                raise
+            seats.price[:kept] = price
+            run.seat(waiting(), growing.depth, 0)
         for _ in range(passes if free else 0):
-            if not run.seat(new, growing.depth, WIDTH):
+            if not run.seat(new, far, WIDTH):
                 break
+        if ripple:
+            seats.price[:kept] = price
+            run.work.stale[:] = True
+            for _ in range(passes):
+                if not run.seat(new, growing.depth, 1):
+                    break
     except KeyboardInterrupt:
         # The kernel was not interrupted, so what is placed is legal: place the others at once.
-        run.seat(order[seats.home[network.first_neuron + order] < 0], 0, 0)
+        run.seat(waiting(), far, 0)
     tile = seats.home[network.first_neuron :].copy()
     return Placement(tile, slots_of(chip, tile, keep), port)
 
@@ -192,7 +217,7 @@ def insertion_costs(
     seats, _ = seats_of(
         network, chip, port, keep, rates=check_rates(network, rates), slots=slots
     )
-    work = workspace(chip, slots)
+    work = workspace(chip, network.neurons, slots)
     _kernels.insertion_costs(seats, work, kept)
     return np.where(seats.free > 0, work.cost, np.inf)
 

@@ -84,9 +84,10 @@ class Workspace(NamedTuple):
     # Neighbouring tiles, and the neuron pushed there at the least cost; looked up when stale.
     near: NDArray[np.int32]  # (tiles, neighbours)
     near_count: NDArray[np.int32]  # (tiles,)
-    edge: NDArray[np.float64]  # (tiles, neighbours)
-    pushed: NDArray[np.int32]  # (tiles, neighbours)
-    stale: NDArray[np.bool_]  # (tiles,)
+    edge: NDArray[np.float64]  # (neighbours,)
+    pushed: NDArray[np.int32]  # (neighbours,)
+    push: NDArray[np.float64]  # (neurons, neighbours)
+    stale: NDArray[np.bool_]  # (neurons,)
     # The search for a chain of pushed neurons.
     distance: NDArray[np.float64]  # (tiles,)
     back: NDArray[np.int32]  # (tiles,)
@@ -161,7 +162,7 @@ def links(
     return offsets, target, into, source
 
 
-def workspace(chip: Chip, slots: NDArray[np.int32]) -> Workspace:
+def workspace(chip: Chip, neurons: int, slots: NDArray[np.int32]) -> Workspace:
     """Return room to work in; neurons are pushed to the four tiles next to theirs."""
     tiles = chip.tiles
     sites = tiles + len(chip.port_sites)
@@ -180,8 +181,8 @@ def workspace(chip: Chip, slots: NDArray[np.int32]) -> Workspace:
         pull=np.zeros(sites), site=np.zeros(sites, np.int32), spot=np.zeros(tiles, np.int32),
         gain=np.zeros(4), more=np.zeros(4, np.int32),
         near=near, near_count=near_count,
-        edge=np.zeros((tiles, 4)), pushed=np.zeros((tiles, 4), np.int32),
-        stale=np.ones(tiles, np.bool_),
+        edge=np.zeros(4), pushed=np.zeros(4, np.int32),
+        push=np.zeros((neurons, 4)), stale=np.ones(neurons, np.bool_),
         distance=np.zeros(tiles), back=np.zeros(tiles, np.int32),
         carried=np.zeros(tiles, np.int32), steps=np.zeros(tiles, np.int32),
         keys=np.zeros(6 * tiles + 1), items=np.zeros(6 * tiles + 1, np.int32),

@@ -98,7 +98,7 @@ def test_pushing_neurons_aside_costs_no_more_than_the_best_free_slot(case, price
     assert np.array_equal(grown.slot[still], keep.slot[still])
 
 
-@pytest.mark.parametrize("growing", ["frozen", "ripple", Growing(depth=3, price=0.0)])
+@pytest.mark.parametrize("growing", ["frozen", "ripple", Growing(0.0, depth=3)])
 @given(st.data())
 def test_over_a_life_of_growth_nothing_is_too_full_and_nothing_frozen_moves(growing, data):
     network = data.draw(networks(neurons=14, synapses=60))
