@@ -122,14 +122,15 @@ def grow(
     port = spread_ports(network, chip, keep)
     slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
     kept = 0 if keep is None else keep.tile.size
+    linked = links(network)
+    order = _kernels.arrival_order(network.first_neuron, *linked, kept)
     seats, base = seats_of(
         network, chip, port, keep, rates=rates, slots=slots, allowed=allowed,
-        crowd=_crowd(chip, growing), scarce=growing.line_price,
+        crowd=_crowd(chip, growing), scarce=growing.line_price, linked=linked,
     )  # fmt: skip
     price = mean_pair_cost(seats, base) if growing.price is None else growing.price
     ripple = bool(kept) and price < np.inf
     passes = round(growing.passes * search.effort)
-    order = arrival_order(network, kept)
     new = np.arange(kept, network.neurons, dtype=np.int32)
     run = Moves(
         seats, workspace(chip, network.neurons, slots), search, base,
@@ -140,7 +141,8 @@ def grow(
     far = FAR if free else 0
 
     def waiting() -> NDArray[np.int32]:
-        return order[seats.home[network.first_neuron + order] < 0]
+        unplaced: NDArray[np.int32] = order[seats.home[network.first_neuron + order] < 0]
+        return unplaced
 
     try:
         try:
@@ -220,14 +222,6 @@ def insertion_costs(
     work = workspace(chip, network.neurons, slots)
     _kernels.insertion_costs(seats, work, kept)
     return np.where(seats.free > 0, work.cost, np.inf)
-
-
-def arrival_order(network: Network, kept: int) -> NDArray[np.int32]:
-    """New neurons; next is always the one with the largest share of its links to placed ones."""
-    order: NDArray[np.int32] = _kernels.arrival_order(
-        network.first_neuron, *links(network), kept
-    )
-    return order
 
 
 def _crowd(chip: Chip, growing: Growing) -> NDArray[np.float64] | None:

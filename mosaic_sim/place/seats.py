@@ -6,7 +6,7 @@ never leave the functions that make them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from mosaic_sim.network import Network
     from mosaic_sim.place.objective import Search
     from mosaic_sim.place.placement import Placement
+
+Links: TypeAlias = (
+    "tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]"
+)
+"""What `links` returns."""
 
 __all__ = [
     "Moves",
@@ -109,13 +114,14 @@ def seats_of(
     price: float = np.inf,
     crowd: NDArray[np.float64] | None = None,
     scarce: float = 0.0,
+    linked: Links | None = None,
 ) -> tuple[Seats, float]:
     """Return the seats of a network whose first neurons are placed, and their hops and tolls.
 
     `price` is that of moving a neuron of `keep`. One more line into a tile that has k left
     costs ``crowd[tile] + scarce / k``.
     """
-    offsets, _, into, source = links(network)
+    offsets, _, into, source = linked or links(network)
     tiles, lines = chip.tiles, 4 * chip.tile_lines
     row, column = np.divmod(np.arange(tiles), chip.columns)
     middle = chip.columns
@@ -152,9 +158,7 @@ def seats_of(
     return seats, float(added)
 
 
-def links(
-    network: Network,
-) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
+def links(network: Network) -> Links:
     """Synapses by source and by target: (offsets, targets, offsets, sources)."""
     offsets, target, into, source = _kernels.links(
         network.first_neuron, network.offsets, network.target, network.neurons
