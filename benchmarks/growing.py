@@ -27,8 +27,7 @@ import numpy as np
 from families import NEURONS, Instance, communities, lattice
 
 from mosaic_sim import Chip, Network, Placement, place
-from mosaic_sim.place import PLACERS, Growing, hop_cost, moved
-from mosaic_sim.place.defragment import defragment
+from mosaic_sim.place import PLACERS, Growing, defragment, hop_cost, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable

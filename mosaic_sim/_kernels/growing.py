@@ -457,39 +457,55 @@ def look_around(s, x, tile):
 def find_chain(s, x, v, least, depth):
     """Search tiles from which neurons, pushed from tile to tile, make room for `v`.
 
-    Returns the tile at the end of the cheapest chain below `least`, or -1.
+    A way to a tile that is cheaper but longer leaves less to go on, so both are kept: a label
+    is a tile, the label before it, the neuron pushed from there and the number of tiles so far.
+    Returns the label at the end of the cheapest chain below `least`, or -1.
     """
     size = 0
+    labels = 0
     for t in range(s.free.size):
         x.distance[t] = np.inf
+        x.passed[t] = depth
         start = x.cost[t] + away(s.origin, s.price, v, t)
         if s.free[t] <= 0 and start < least:
             x.distance[t] = start
-            x.back[t] = -1
-            x.steps[t] = 1
-            push(x.keys, x.items, size, start, t)
+            x.fewest[t] = 1
+            x.tile[labels] = t
+            x.back[labels] = -1
+            x.steps[labels] = 1
+            push(x.keys, x.items, size, start, labels)
             size += 1
+            labels += 1
     while size > 0:
-        key, t = pop(x.keys, x.items, size)
+        key, label = pop(x.keys, x.items, size)
         size -= 1
-        if key > x.distance[t]:
-            continue
+        t = x.tile[label]
         if s.free[t] > 0:
-            return t
-        if x.steps[t] >= depth:
+            return label
+        steps = x.steps[label] + 1
+        if x.steps[label] >= x.passed[t] or labels + x.near.shape[1] > x.tile.size:
             continue
+        x.passed[t] = x.steps[label]
         look_around(s, x, t)
         for n in range(x.near_count[t]):
             there = x.near[t, n]
             # What a push saves is left out: a way must not get shorter as it gets longer.
             further = key + max(x.edge[n], 0.0)
-            if further < least and further < x.distance[there]:
+            if further >= least or (steps >= x.passed[there] and s.free[there] <= 0):
+                continue
+            if further >= x.distance[there]:
+                if steps >= x.fewest[there]:
+                    continue
+            else:
                 x.distance[there] = further
-                x.back[there] = t
-                x.carried[there] = x.pushed[n]
-                x.steps[there] = x.steps[t] + 1
-                push(x.keys, x.items, size, further, there)
-                size += 1
+                x.fewest[there] = steps
+            x.tile[labels] = there
+            x.back[labels] = label
+            x.carried[labels] = x.pushed[n]
+            x.steps[labels] = steps
+            push(x.keys, x.items, size, further, labels)
+            size += 1
+            labels += 1
     return -1
 
 
@@ -500,29 +516,30 @@ def follow_chain(s, x, v, end, least):
     Returns what that adds, or infinity if all is as it was.
     """
     added = 0.0
-    tile = end
+    label = end
     legal = True
-    while legal and x.back[tile] >= 0:
-        w = x.carried[tile]
-        before = x.back[tile]
+    while legal and x.back[label] >= 0:
+        w = x.carried[label]
+        tile, before = x.tile[label], x.tile[x.back[label]]
         x.stale[w] = True
         saved = leave(s, w) + away(s.origin, s.price, w, before)
         legal = fits(s, w, tile)
         if legal:
             added += take(s, w, tile) + away(s.origin, s.price, w, tile) - saved
-            tile = before
+            label = x.back[label]
         else:
             take(s, w, before)
+    tile = x.tile[label]
     if legal and fits(s, v, tile):
         added += take(s, v, tile) + away(s.origin, s.price, v, tile)
         if added < least:
             return added
         leave(s, v)
-    while end != tile:
+    while end != label:
         w = x.carried[end]
         end = x.back[end]
         leave(s, w)
-        take(s, w, end)
+        take(s, w, x.tile[end])
     return np.inf
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mosaic_sim.errors import CapacityError, MosaicError, suggest
+from mosaic_sim.place.defragment import Defragmented, defragment
 from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.growing import (
     FROZEN,
@@ -22,6 +23,7 @@ from mosaic_sim.place.growing import (
     grow,
     insertion_costs,
     moved,
+    moving_price,
 )
 from mosaic_sim.place.in_order import in_order
 from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
@@ -32,6 +34,7 @@ from mosaic_sim.place.placement import (
     check_sites,
     tiles_reached,
 )
+from mosaic_sim.place.verdict import Verdict, judge
 from mosaic_sim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -47,17 +50,22 @@ __all__ = [
     "GROWING",
     "PLACERS",
     "RIPPLE",
+    "Defragmented",
     "Growing",
     "Placement",
     "Placer",
     "Search",
+    "Verdict",
     "arrivals",
     "check_placement",
+    "defragment",
     "greedy",
     "hop_cost",
     "in_order",
     "insertion_costs",
+    "judge",
     "moved",
+    "moving_price",
     "place",
     "tiles_reached",
 ]

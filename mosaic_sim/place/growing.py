@@ -36,8 +36,18 @@ if TYPE_CHECKING:
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
     from mosaic_sim.place.objective import Search
+    from mosaic_sim.technology import Technology
 
-__all__ = ["FROZEN", "GROWING", "RIPPLE", "Growing", "grow", "insertion_costs", "moved"]
+__all__ = [
+    "FROZEN",
+    "GROWING",
+    "RIPPLE",
+    "Growing",
+    "grow",
+    "insertion_costs",
+    "moved",
+    "moving_price",
+]
 
 WIDTH = 4
 """Best tiles whose neurons are tried for a change of places."""
@@ -222,6 +232,56 @@ def insertion_costs(
     work = workspace(chip, network.neurons, slots)
     _kernels.insertion_costs(seats, work, kept)
     return np.where(seats.free > 0, work.cost, np.inf)
+
+
+def moving_price(
+    network: Network,
+    chip: Chip,
+    technology: Technology,
+    *,
+    inferences: float,
+    devices: float | None = None,
+) -> float:
+    """Price of one moved neuron in units of H: the energy to write it, over that of a hop.
+
+    A spike that crosses one routing tile reads and compares a row of an R1 and drives a line.
+    Moving a neuron pays if it saves more hops, over all inferences, than its writing costs.
+
+    Parameters
+    ----------
+    technology : Technology
+    inferences : float
+        For which the layout will be used: the horizon. H has to be for one inference, from
+        rates in spikes an inference.
+    devices : float, optional
+        Devices written for one moved neuron; by default twice the mean number of synapses of
+        a neuron: one device of each pair, cleared in the old column and set in the new.
+
+    Raises
+    ------
+    MosaicError
+        If `inferences` is not above 0, or `devices` below 0.
+
+    Examples
+    --------
+    >>> from mosaic_sim import Network, chip_preset, technology_preset
+    >>> net = Network.from_synapses(inputs=0, neurons=2, source=[0], target=[1], weight=1.0)
+    >>> write = chip_preset("demo"), technology_preset("rram-130nm")
+    >>> moving_price(net, *write, inferences=1) / moving_price(net, *write, inferences=1000)
+    1000.0
+    """
+    if not inferences > 0:
+        raise MosaicError(f"inferences is {inferences!r}; it needs a number above 0.")
+    if devices is None:
+        devices = 2 * network.synapses / max(network.neurons, 1)
+    if not devices >= 0:
+        raise MosaicError(f"devices is {devices!r}; it needs a number >= 0.")
+    columns = 4 * chip.r1_lines
+    read = technology["read_voltage"].value ** 2 * technology["read_pulse"].value
+    row = technology["router_hcs"].value + (columns - 1) * technology["router_lcs"].value
+    hop = read * row + columns * technology["comparator_energy"].value
+    hop += technology["line_energy"].value
+    return devices * technology["write_energy"].value / (hop * inferences)
 
 
 def _crowd(chip: Chip, growing: Growing) -> NDArray[np.float64] | None:

@@ -26,6 +26,9 @@ Links: TypeAlias = (
 )
 """What `links` returns."""
 
+SLICE = 10_000
+"""Neurons times tiles in one call of a kernel, a tenth of a second: so long Ctrl-C waits."""
+
 __all__ = [
     "Moves",
     "Seats",
@@ -94,12 +97,15 @@ class Workspace(NamedTuple):
     push: NDArray[np.float64]  # (neurons, neighbours)
     stale: NDArray[np.bool_]  # (neurons,)
     # The search for a chain of pushed neurons.
-    distance: NDArray[np.float64]  # (tiles,)
-    back: NDArray[np.int32]  # (tiles,)
-    carried: NDArray[np.int32]  # (tiles,)
-    steps: NDArray[np.int32]  # (tiles,)
-    keys: NDArray[np.float64]
-    items: NDArray[np.int32]
+    distance: NDArray[np.float64]  # (tiles,): the least so far
+    fewest: NDArray[np.int32]  # (tiles,): steps of that
+    passed: NDArray[np.int32]  # (tiles,): fewest steps of those gone on from
+    tile: NDArray[np.int32]  # (labels,)
+    back: NDArray[np.int32]  # (labels,)
+    carried: NDArray[np.int32]  # (labels,)
+    steps: NDArray[np.int32]  # (labels,)
+    keys: NDArray[np.float64]  # (labels,): a heap
+    items: NDArray[np.int32]  # (labels,)
 
 
 def seats_of(
@@ -173,6 +179,7 @@ def workspace(chip: Chip, neurons: int, slots: NDArray[np.int32]) -> Workspace:
     row, column = np.divmod(np.arange(tiles), chip.columns)
     near = np.full((tiles, 4), -1, np.int32)
     near_count = np.zeros(tiles, np.int32)
+    labels = 16 * tiles + 16
     for down, right in ((-1, 0), (0, 1), (1, 0), (0, -1)):
         r, c = row + down, column + right
         inside = (r >= 0) & (r < chip.rows) & (c >= 0) & (c < chip.columns)
@@ -187,9 +194,11 @@ def workspace(chip: Chip, neurons: int, slots: NDArray[np.int32]) -> Workspace:
         near=near, near_count=near_count,
         edge=np.zeros(4), pushed=np.zeros(4, np.int32),
         push=np.zeros((neurons, 4)), stale=np.ones(neurons, np.bool_),
-        distance=np.zeros(tiles), back=np.zeros(tiles, np.int32),
-        carried=np.zeros(tiles, np.int32), steps=np.zeros(tiles, np.int32),
-        keys=np.zeros(6 * tiles + 1), items=np.zeros(6 * tiles + 1, np.int32),
+        distance=np.zeros(tiles), fewest=np.zeros(tiles, np.int32),
+        passed=np.zeros(tiles, np.int32),
+        tile=np.zeros(labels, np.int32), back=np.zeros(labels, np.int32),
+        carried=np.zeros(labels, np.int32), steps=np.zeros(labels, np.int32),
+        keys=np.zeros(labels), items=np.zeros(labels, np.int32),
     )  # fmt: skip
 
 
@@ -226,8 +235,7 @@ class Moves:
     ) -> None:
         self.seats, self.work, self.search = seats, work, search
         self.cost, self.done, self.goal = cost, 0, max(goal, 1)
-        # A neuron takes 0.05 to 1 ms, growing with the tiles.
-        self.chunk = max(10_000 // seats.free.size, 8)
+        self.chunk = max(SLICE // seats.free.size, 1)
 
     def seat(self, who: NDArray[np.int32], depth: int, width: int) -> bool:
         """Find the best places for `who`, see the kernel; return whether that saved anything.
