@@ -9,7 +9,8 @@ one of three bases:
 - *packed*: tiles full from the west, row by row, and free tiles left over in the east.
 
 `relative` is H of the whole network over H of its reference; `moved` the share of programmed
-neurons that sit elsewhere afterwards; `microseconds` CPU time for each late neuron.
+neurons that sit elsewhere afterwards; `microseconds` CPU time for each late neuron; `strain`
+H for each synapse over that of the base, which above 1.05 calls for a new layout.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from families import NEURONS, Instance, communities, lattice
 
 from mosaic_sim import Chip, Network, Placement, place
-from mosaic_sim.place import PLACERS, Growing, defragment, hop_cost, moved
+from mosaic_sim.place import PLACERS, Growing, defragment, hop_cost, judge, moved
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +71,7 @@ class Row:
     relative: float
     moved: float
     microseconds: float
+    strain: float
 
 
 def late_at_random(instance: Instance, seed: int) -> Case:
@@ -217,10 +219,12 @@ def measure(case: Case, base: str, keep: Placement, method: str, seed: int) -> R
         start = time.process_time() - start
     late = case.network.neurons - case.kept
     best = hop_cost(case.network, case.chip, case.reference)
+    verdict = judge(case.network, case.chip, keep, grown)
     return Row(
         case.name, base, method, seed,
         round(hop_cost(case.network, case.chip, grown) / best, 4),
         round(moved(keep, grown).size / case.kept, 4), round(start / late * 1e6, 1),
+        round(verdict.strain, 4),
     )  # fmt: skip
 
 
@@ -256,7 +260,7 @@ def main() -> None:
 def _line(row: Row) -> str:
     return (
         f"{row.case:<28} {row.base:<8} {row.method:<30} {row.seed} {row.relative:7.3f} "
-        f"{row.moved:6.1%} {row.microseconds:7.0f} us"
+        f"{row.moved:6.1%} {row.microseconds:7.0f} us  strain {row.strain:.3f}"
     )
 
 

@@ -11,7 +11,7 @@ from mosaic_sim.errors import MosaicError
 from mosaic_sim.place.growing import WIDTH, moved
 from mosaic_sim.place.objective import Search, check_rates, hop_cost
 from mosaic_sim.place.placement import Placement, check_placement
-from mosaic_sim.place.seats import Moves, seats_of, slots_of, workspace
+from mosaic_sim.place.seats import Moves, room, seats_of, slots_of, workspace
 from mosaic_sim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def defragment(
     before = hop_cost(network, chip, placement, rate)
     if np.isinf(worth):
         return Defragmented(placement, np.zeros(0, np.int64), before, before, 0.0)
-    slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+    slots = room(chip)
     seats, cost = seats_of(
         network, chip, placement.port, placement, rates=rate, slots=slots, price=worth
     )

@@ -25,6 +25,7 @@ from mosaic_sim.place.seats import (
     Moves,
     links,
     mean_pair_cost,
+    room,
     seats_of,
     slots_of,
     workspace,
@@ -130,7 +131,7 @@ def grow(
         If a neuron fits nowhere.
     """
     port = spread_ports(network, chip, keep)
-    slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+    slots = room(chip)
     kept = 0 if keep is None else keep.tile.size
     linked = links(network)
     order = _kernels.arrival_order(network.first_neuron, *linked, kept)
@@ -224,7 +225,7 @@ def insertion_costs(
             f"{network.neurons} and {network.first_neuron}, and one neuron has to be new."
         )
     check_sites(chip, keep, kept, inputs, "keep")
-    slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+    slots = room(chip)
     port = spread_ports(network, chip, keep)
     seats, _ = seats_of(
         network, chip, port, keep, rates=check_rates(network, rates), slots=slots

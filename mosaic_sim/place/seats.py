@@ -35,6 +35,7 @@ __all__ = [
     "Workspace",
     "links",
     "mean_pair_cost",
+    "room",
     "seats_of",
     "slots_of",
     "workspace",
@@ -162,6 +163,11 @@ def seats_of(
     )  # fmt: skip
     added = _kernels.settle(seats, np.arange(kept, dtype=np.int32), origin[:kept])
     return seats, float(added)
+
+
+def room(chip: Chip) -> NDArray[np.int32]:
+    """Slots of each tile, (tiles,); a tile without any is never entered."""
+    return np.full(chip.tiles, chip.neurons_per_tile, np.int32)
 
 
 def links(network: Network) -> Links:

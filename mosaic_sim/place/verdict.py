@@ -11,7 +11,7 @@ from mosaic_sim.errors import CapacityError, MosaicError
 from mosaic_sim.place.growing import moved
 from mosaic_sim.place.objective import check_rates, hop_cost
 from mosaic_sim.place.placement import check_sites, spread_ports
-from mosaic_sim.place.seats import links, seats_of
+from mosaic_sim.place.seats import links, room, seats_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -162,7 +162,7 @@ def judge(
             f"{network.neurons} and {network.first_neuron}."
         )
     check_sites(chip, old, kept, inputs, "old")
-    slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+    slots = room(chip)
     linked = links(network)
     _, before = seats_of(
         network, chip, spread_ports(network, chip, old), old, rates=rate, slots=slots,

@@ -81,7 +81,7 @@ def test_a_new_neuron_takes_the_best_of_all_free_slots(case):
         for _, grown in after_each_insertion(network, chip, keep)
     ]
     if not costs:
-        with pytest.raises(CapacityError, match=f"to neuron {network.neurons - 1}: the 6"):
+        with pytest.raises(CapacityError, match=r"to neuron|listens to"):
             place(network, chip, keep=keep, rates=rates)
         return
     grown = place(network, chip, keep=keep, rates=rates)
@@ -247,6 +247,24 @@ def test_growth_goes_only_where_it_may(way):
     new = np.concatenate([grown.tile[24:], grown.tile[pushed]])
     assert new.min() >= 4
     assert new.max() < 12
+
+
+@pytest.mark.parametrize("way", ["frozen", "ripple"])
+def test_a_tile_without_slots_is_never_entered(way, monkeypatch):
+    network, chip = clustered()
+    keep = place(
+        prefix(network, 24), chip, within=[t for t in range(16) if t not in (5, 6)]
+    )
+
+    def without(chip):
+        slots = np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+        slots[[5, 6]] = 0
+        return slots
+
+    monkeypatch.setattr(growing, "room", without)
+    grown = place(network, chip, keep=keep, growing=way)
+    assert_legal(network, chip, grown)
+    assert not set(grown.tile) & {5, 6}
 
 
 def test_a_neuron_in_the_way_moves_on_if_that_is_cheap():
