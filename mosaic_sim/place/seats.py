@@ -129,7 +129,7 @@ def seats_of(
     costs ``crowd[tile] + scarce / k``.
     """
     offsets, _, into, source = linked or links(network)
-    tiles, lines = chip.tiles, 4 * chip.tile_lines
+    tiles, lines = chip.tiles, int(chip.fan_in.max())
     row, column = np.divmod(np.arange(tiles), chip.columns)
     middle = chip.columns
     kept = 0 if keep is None else keep.tile.size
@@ -152,7 +152,7 @@ def seats_of(
             chip.hop_table[:, abs(np.arange(-middle, middle + 1))], np.float64
         ),
         free=slots.astype(np.int32), lines=np.zeros(tiles, np.int32),
-        most=np.full(tiles, lines, np.int32),
+        most=chip.fan_in.astype(np.int32),
         crowd=np.zeros(tiles) if crowd is None else np.ascontiguousarray(crowd, np.float64),
         slack=scarce * harmonic,
         origin=origin, price=np.full(network.neurons, price, np.float64),
@@ -167,7 +167,7 @@ def seats_of(
 
 def room(chip: Chip) -> NDArray[np.int32]:
     """Slots of each tile, (tiles,); a tile without any is never entered."""
-    return np.full(chip.tiles, chip.neurons_per_tile, np.int32)
+    return chip.slots.astype(np.int32)
 
 
 def links(network: Network) -> Links:

@@ -1,5 +1,7 @@
 """New neurons between placed ones, against H computed anew and against all free slots."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, event, given
@@ -517,3 +519,25 @@ BOTH = placed([0, 1], [0, 0], [])
 def test_what_makes_no_sense_is_refused_by_name(wrong, message):
     with pytest.raises(MosaicError, match=message):
         wrong()
+
+
+@pytest.mark.parametrize("growing", ["frozen", "ripple"])
+def test_growth_keeps_off_broken_tiles_and_lines(growing):
+    whole = Chip(2, 3, 3, 2, 6, 6)
+    chip = replace(
+        whole,
+        broken_tiles=(1,),
+        broken_lines=tuple((whole.tile_cell(4) + 1, 3, line) for line in range(2)),
+    )
+    assert chip.fan_in[4] == 6  # one of its four sides is lost
+    rng = np.random.default_rng(3)
+    pairs = np.unique(rng.integers(0, 15, (26, 2)), axis=0)
+    network = Network.from_synapses(
+        inputs=0, neurons=15, source=pairs[:, 0], target=pairs[:, 1], weight=1.0, delay=1
+    )
+    first = prefix(network, 9)
+    base = place(first, chip, placer="in order")
+    grown = place(network, chip, keep=base, growing=growing)
+    assert_legal(network, chip, grown)
+    assert lines_into_tiles(network, grown).get(4, 0) <= 6
+    assert not np.any(grown.tile == 1)
