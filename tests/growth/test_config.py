@@ -173,6 +173,12 @@ def test_a_toml_file_says_everything_again(tmp_path):
 OTHER = {
     "name": "other", "strategy": "joint", "technology": "rram-22nm", "chip.preset": "shd",
     "stream.dataset": "other", "stream.classes": ((0, 1),), "train.loss": "mse_count",
+    "stream.kind": "rotated", "stream.datasets": ("digits",), "stream.angles": (45.0,),
+    "stream.order": (0, 1), "stream.noise_tasks": (0,), "stream.protocol": "full",
+    **{f"stream.{flag}": True for flag in (
+        "rates", "by_group", "shuffle_classes", "relabel", "random_angles", "mixed", "identity",
+    )},
+    "stream.keep_first": False, "stream.boundaries": False,
 }  # fmt: skip
 
 
