@@ -37,7 +37,8 @@ class Permute:
 
     def __call__(self, values: NDArray[Any]) -> NDArray[Any]:
         """Permute the last axis."""
-        permuted: NDArray[Any] = np.take(values, self.order, axis=-1)  # 4 times [..., order]
+        # Four times as fast as indexing the last axis.
+        permuted: NDArray[Any] = np.take(values, self.order, axis=-1)
         return permuted
 
 

@@ -166,4 +166,11 @@ def _made(settings: StreamConfig, seed: int) -> Stream:
 
 def _loaded(name: str, settings: StreamConfig, seed: int, size: int | None) -> Dataset:
     data = load_dataset(name, seed, settings.test_share, steps=settings.steps, size=size)
-    return rates(data) if settings.rates else data
+    if settings.rates:
+        return rates(data)
+    if data.steps not in (None, settings.steps):
+        raise ConfigError(
+            f"{data.name} has {data.steps} steps, and stream.steps is {settings.steps}; both need "
+            "to be the same."
+        )
+    return data

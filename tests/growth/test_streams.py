@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from tiny import run, tiny
 
 from growth.changes import rotate
 from growth.config import StreamConfig, TrainConfig, load_experiment
-from growth.datasets import from_arrays
+from growth.datasets import DATASETS, from_arrays
+from growth.encode import regular_rate
 from growth.learner import check_experiment, whole
 from growth.samples import Samples
 from growth.streams import (
@@ -562,6 +564,46 @@ def test_learners_refuse_streams_that_they_would_be_told_too_much_about():
         with pytest.raises(ConfigError, match="starts its optimiser anew with each"):
             check_experiment(load_experiment("split-digits-naive", settings))
         check_experiment(load_experiment("split-digits-joint", settings))
+
+
+@pytest.fixture
+def blink(monkeypatch):
+    """Four classes that differ only in when their channels fire, in 8 steps."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 4
+    early = np.arange(8) < 4
+    pattern = np.array([[early, ~early], [~early, early], [early, early], [~early, ~early]])
+    spikes = pattern[labels].transpose(0, 2, 1) & (rng.random((80, 8, 2)) < 0.9)
+    data = from_arrays(
+        "blink", spikes[:60], labels[:60], spikes[60:], labels[60:], moving=True
+    )
+    monkeypatch.setitem(DATASETS, "blink", lambda: data)
+    return data
+
+
+def test_spikes_reach_the_chip_as_they_are(blink, tmp_path):
+    experiment = tiny("naive", "stream.dataset=blink")
+    folder = run(experiment, tmp_path)
+    assert [len(row["accuracy"]) for row in folder.seed(0).lines("metrics")] == [2, 2]
+    # The bill counts every spike that came from outside: none is lost or made up.
+    bill = folder.seed(0).lines("cost")[-1]["rows"]
+    (paid,) = (row["count"] for row in bill if row["event"] == "input spike")
+    assert paid == blink.test_inputs.sum()
+    stream = configured(experiment.stream, 0)
+    assert np.array_equal(
+        regular_rate(stream.tasks[1].test_inputs, 8),
+        blink.test_inputs[blink.test_labels > 1],
+    )
+
+
+def test_moving_inputs_need_their_own_number_of_steps_and_no_gate(blink):
+    with pytest.raises(
+        ConfigError, match=r"gate of strategy 'grow' .* stream\.rates = true"
+    ):
+        check_experiment(tiny("grow", "stream.dataset=blink"))
+    check_experiment(tiny("grow", "stream.dataset=blink", "stream.rates=true"))
+    with pytest.raises(ConfigError, match=r"blink has 8 steps, and stream\.steps is 9"):
+        check_experiment(tiny("naive", "stream.dataset=blink", "stream.steps=9"))
 
 
 def test_all_tasks_as_one_hold_every_sample_and_each_class_once(data):
