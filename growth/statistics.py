@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Comparison", "Estimate", "Ranks", "compare_paired", "estimate", "friedman", "holm",
-    "proportion", "sign_flip_test", "smallest_p",
+    "Estimate",
+    "Paired",
+    "Ranks",
+    "compare_paired",
+    "estimate",
+    "friedman",
+    "holm",
+    "proportion",
+    "sign_flip_test",
+    "smallest_p",
 ]  # fmt: skip
 
 MOST_PAIRS = 20
@@ -202,7 +210,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Paired:
     """One strategy against another on the same seeds.
 
     Parameters
@@ -223,9 +231,7 @@ class Comparison:
     corrected: float
 
 
-def compare_paired(
-    values: Mapping[str, Sequence[float]], reference: str
-) -> list[Comparison]:
+def compare_paired(values: Mapping[str, Sequence[float]], reference: str) -> list[Paired]:
     """Compare every strategy with one of them, seed by seed.
 
     Parameters
@@ -236,7 +242,7 @@ def compare_paired(
 
     Returns
     -------
-    list of Comparison, in the order of `values`, without the reference
+    list of Paired, in the order of `values`, without the reference
 
     Raises
     ------
@@ -262,7 +268,7 @@ def compare_paired(
     }
     p_values = [sign_flip_test(difference) for difference in apart.values()]
     return [
-        Comparison(name, estimate(difference), p, float(corrected))
+        Paired(name, estimate(difference), p, float(corrected))
         for (name, difference), p, corrected in zip(
             apart.items(), p_values, holm(p_values), strict=True
         )
