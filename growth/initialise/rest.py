@@ -67,7 +67,7 @@ def slope_at_rest(cell: Any) -> float:
     """
     at = (-cell.threshold.detach().reshape(-1)[:1]).clone().requires_grad_(True)
     (slope,) = torch.autograd.grad(cell.spike_grad(at).sum(), at)
-    g0 = float(slope) * float(cell.graded_spikes_factor)
+    g0 = float(slope) * float(cell.graded_spikes_factor.detach())
     if not SMALLEST_SLOPE <= g0 < float("inf"):
         raise MosaicError(
             f"The surrogate gradient has slope {g0:.2g} at rest; a neuron that starts there "
@@ -143,14 +143,14 @@ def newborn_cell(cell: Any) -> Any:
                 "pass its state at each call" if flag == "init_hidden" else "leave it out"
             )
             raise MosaicError(f"{name} with {flag} cannot grow; {advice}.")
-    born = copy_of(cell)
+    born: Any = copy_of(cell)
     for key in values_of_neurons(cell):
         old = getattr(cell, key).detach()
         fresh = old.mean() if old.numel() > 1 else old.clone().reshape(())
         replace_tensor(born, key, fresh)
-    if not float(born.threshold) > 0:
+    if not float(born.threshold.detach()) > 0:
         raise MosaicError(
-            f"{name} has threshold {float(born.threshold):.3g}; a neuron at rest is silent only "
+            f"{name} has threshold {float(born.threshold.detach()):.3g}; a neuron at rest is silent only "
             "with a threshold above 0."
         )
     if isinstance(cell, snntorch.RLeaky):
@@ -199,13 +199,13 @@ def cell_trace(cell: Any, series: Tensor, *, slopes: bool = True) -> Tensor:
     """
     born = newborn_cell(cell)
     g0 = slope_at_rest(born) if slopes else 0.0
-    kappa = float(born.beta.clamp(0, 1))
+    kappa = float(born.beta.detach().clamp(0, 1))
     if not born.reset_delay and born.reset_mechanism == "subtract":
-        kappa *= 1 - float(born.threshold) * g0 / float(born.graded_spikes_factor)
+        kappa *= 1 - float(born.threshold.detach()) * g0 / float(born.graded_spikes_factor.detach())
     if isinstance(born, snntorch.RLeaky) and not born.all_to_all:
-        kappa += float(born.V) * g0
+        kappa += float(born.V.detach()) * g0
     if isinstance(born, snntorch.Synaptic):
-        series = traces(series, float(born.alpha.clamp(0, 1)))
+        series = traces(series, float(born.alpha.detach().clamp(0, 1)))
     return traces(series, kappa) * (g0 if slopes else 1.0)
 
 
@@ -328,7 +328,7 @@ def _value_and_slope(activation: nn.Module) -> tuple[float, float]:
     try:
         value = activation(at).detach()
         jacobian = torch.autograd.functional.jacobian(activation, at)
-    except (RuntimeError, ValueError, TypeError, IndexError):
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError):
         value, jacobian = at, at
     slope = jacobian.reshape(-1)[0]
     if jacobian.shape != (4, 4) or not torch.equal(

@@ -220,15 +220,31 @@ def observe(model: nn.Module, site: Site, loss: Loss) -> Record:
     reads: dict[str, list[Tensor]] = {name: [] for name in parts.sources}
     probes: dict[str, list[Tensor]] = {name: [] for name in parts.targets}
 
+    # RLeaky with reset to zero calls its recurrent layer twice a step; that is one probe.
+    owners = {f"{name}.recurrent": module for name, module in parts.between.items()}
+    again: set[tuple[str, str]] = set()
+
     def keep(name: str) -> Callable[..., None]:
-        return lambda _, given: reads[name].append(given[0].detach())
+        def look(module: nn.Module, given: Any) -> None:
+            if ("reads", name) not in again:
+                reads[name].append(given[0].detach())
+            if name in owners:
+                again.add(("reads", name))
+
+        return look
 
     def probe(name: str) -> Callable[..., Tensor]:
         def add(module: nn.Module, given: Any, out: Tensor) -> Tensor:
-            probes[name].append(torch.zeros_like(out, requires_grad=True))
+            if ("probes", name) not in again:
+                probes[name].append(torch.zeros_like(out, requires_grad=True))
+            if name in owners:
+                again.add(("probes", name))
             return out + probes[name][-1]
 
         return add
+
+    def next_step(module: nn.Module, given: Any) -> None:
+        again.clear()
 
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     running = [
@@ -239,6 +255,8 @@ def observe(model: nn.Module, site: Site, loss: Loss) -> Record:
             hooks.enter_context(module.register_forward_pre_hook(keep(name)))
         for name, module in parts.targets.items():
             hooks.enter_context(module.register_forward_hook(probe(name)))
+        for name in owners.keys() & parts.sources.keys():
+            hooks.enter_context(owners[name].register_forward_pre_hook(next_step))
         value = loss(model)
         for norm, buffers in zip(norms, running, strict=True):
             for key, old in buffers.items():
