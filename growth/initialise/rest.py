@@ -30,7 +30,7 @@ SMALLEST_SLOPE = 1e-4
 CELLS = (snntorch.Leaky, snntorch.Synaptic, snntorch.RLeaky)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
-KEPT = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout)
+KEPT = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
 POOLS = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
 
 
@@ -148,10 +148,11 @@ def newborn_cell(cell: Any) -> Any:
         old = getattr(cell, key).detach()
         fresh = old.mean() if old.numel() > 1 else old.clone().reshape(())
         replace_tensor(born, key, fresh)
-    if not float(born.threshold.detach()) > 0:
+    threshold = float(born.threshold.detach())
+    if not threshold > 0:
         raise MosaicError(
-            f"{name} has threshold {float(born.threshold.detach()):.3g}; a neuron at rest is silent only "
-            "with a threshold above 0."
+            f"{name} has threshold {threshold:.3g}; a neuron at rest is silent only with a "
+            "threshold above 0."
         )
     if isinstance(cell, snntorch.RLeaky):
         if cell.all_to_all:
@@ -201,7 +202,9 @@ def cell_trace(cell: Any, series: Tensor, *, slopes: bool = True) -> Tensor:
     g0 = slope_at_rest(born) if slopes else 0.0
     kappa = float(born.beta.detach().clamp(0, 1))
     if not born.reset_delay and born.reset_mechanism == "subtract":
-        kappa *= 1 - float(born.threshold.detach()) * g0 / float(born.graded_spikes_factor.detach())
+        kappa *= 1 - float(born.threshold.detach()) * g0 / float(
+            born.graded_spikes_factor.detach()
+        )
     if isinstance(born, snntorch.RLeaky) and not born.all_to_all:
         kappa += float(born.V.detach()) * g0
     if isinstance(born, snntorch.Synaptic):

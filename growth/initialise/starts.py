@@ -210,14 +210,14 @@ def by_seeds(
 
 def by_inverse(
     found: Statistics, neurons: int, generator: torch.Generator | None = None,
-    *, scale: float = 0.5, steps: int = 100, rate: float = 0.05,
+    *, scale: float = 0.5, steps: int = 100, rate: float = 0.5,
 ) -> NewNeurons:  # fmt: skip
     """Outgoing 0; incoming weights with the largest gradient on the outgoing ones, by ascent.
 
-    ``max |dL/dOmega|_F`` over rows of one length, by Adam with a projection back to that length
-    after each step. There is no closed form. It runs the new neurons alone, not the network. No
-    slope at rest is needed, and no norm divides a silent channel. Each neuron climbs by itself,
-    so two may end at the same place.
+    ``max |dL/dOmega|_F`` over rows of one length, by steps along the gradient with a projection
+    back to that length after each. There is no closed form. It runs the new neurons alone, not
+    the network. No slope at rest is needed, and no norm divides a silent channel. Each neuron
+    climbs by itself, so two may end at the same place.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def by_inverse(
     steps : int
         Of ascent.
     rate : float
-        Adam's learning rate, in lengths.
+        First step, in lengths; the last is 0, and those between lie on a line.
 
     Returns
     -------
@@ -244,7 +244,9 @@ def by_inverse(
 
     Notes
     -----
-    Source: GradMaxOpt of Evci et al., arXiv:2201.05125, for outgoing weights 0.
+    Source: GradMaxOpt of Evci et al., arXiv:2201.05125, for outgoing weights 0. It uses Adam; but
+    Adam with a projection comes to rest where a row is along the *signs* of its gradient, which
+    is not the maximum.
 
     Examples
     --------
@@ -261,21 +263,20 @@ def by_inverse(
     norm = row_norm(found, scale)
     size = as_columns(m.weight for m in sources).shape[1]
     start = torch.randn(neurons, size, generator=rng, dtype=torch.float64)
-    rows = unit_rows(start.to(sources[0].weight)).mul_(norm).requires_grad_(True)
-    adam = torch.optim.Adam([rows], rate * norm, maximize=True)
-    best, value, first = rows.detach().clone(), -1.0, 0.0
+    rows = norm * unit_rows(start.to(sources[0].weight)).detach()
+    best, value, first = rows, -1.0, 0.0
     for step in range(steps + 1):
+        rows.requires_grad_(True)
         response = respond(found, from_columns(rows, sources))
         gradient = outgoing_gradient(found, response, neurons, graph=True)
         if float(gradient.detach().norm()) > value:
-            best, value = rows.detach().clone(), float(gradient.detach().norm())
+            best, value = rows.detach(), float(gradient.detach().norm())
         first = value if step == 0 else first
         if step == steps or not gradient.requires_grad:
             break
-        (rows.grad,) = torch.autograd.grad(gradient.square().sum(), rows)
-        adam.step()
-        with torch.no_grad():
-            rows.copy_(unit_rows(rows) * norm)
+        (up,) = torch.autograd.grad(gradient.square().sum(), rows)
+        far = rate * (1 - step / steps)
+        rows = norm * unit_rows(unit_rows(rows.detach()) + far * unit_rows(up))
     evidence = {"gradient": value, "gradient_at_start": first}
     return NewNeurons(
         from_columns(best, sources), no_columns(found, neurons), True, evidence

@@ -83,10 +83,12 @@ class Stage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for ``torch.save`` beside a `state_dict`, or for JSON."""
-        return {
-            "site": asdict(self.site), "neurons": self.neurons,
-            "shapes": {name: [list(a), list(b)] for name, (a, b) in self.shapes.items()},
-        }  # fmt: skip
+        site = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self.site).items()
+        }
+        shapes = {name: [list(a), list(b)] for name, (a, b) in self.shapes.items()}
+        return {"site": site, "neurons": self.neurons, "shapes": shapes}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Stage:
