@@ -4,23 +4,13 @@
 `INITIALISATIONS` gives them weights, `widen` puts them in, and `carry` keeps the optimiser.
 """
 
-from growth.initialise.both import (
-    by_firefly,
-    by_improving,
-    by_pairs,
-    by_variance_transfer,
-)  # fmt: skip
+from growth.initialise.both import by_firefly, by_improving, by_pairs, by_variance_transfer
 from growth.initialise.need import Need, gradmax, measure_need
 from growth.initialise.optimiser import adapt_rates, carry
 from growth.initialise.rest import LiveReLU, slope_at_rest, traces
+from growth.initialise.seeds import by_inverse, by_seeds
 from growth.initialise.site import Site, sites_of
-from growth.initialise.starts import (
-    by_gaussian,
-    by_gradmax,
-    by_inverse,
-    by_seeds,
-    by_uniform,
-)
+from growth.initialise.starts import by_gaussian, by_gradmax, by_uniform
 from growth.initialise.statistics import Statistics, expected_gain, measure, spiking_matrix
 from growth.initialise.widen import NewNeurons, Stage, rebuild, widen
 

@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 from growth.initialise.layout import as_columns, as_rows, from_columns
 from growth.initialise.response import outgoing_gradient, respond
+from growth.initialise.seeds import by_seeds
 from growth.initialise.site import parts_of
 from growth.initialise.starts import (
-    by_seeds,
     check,
     column_norm,
     columns,
     need_generator,
     row_norm,
     unit_rows,
-)  # fmt: skip
+)
 from growth.initialise.statistics import Statistics
 from growth.initialise.widen import NewNeurons, widen
 from mosaic_sim.errors import MosaicError
@@ -66,6 +66,7 @@ def by_pairs(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> new = by_pairs(found, 2, torch.Generator().manual_seed(0))
@@ -122,6 +123,7 @@ def by_variance_transfer(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> rng = torch.Generator().manual_seed(0)
@@ -185,6 +187,7 @@ def by_improving(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> new = by_improving(found, 2)
@@ -215,7 +218,7 @@ def by_improving(
 
 def by_firefly(
     found: Statistics, neurons: int, generator: torch.Generator | None = None,
-    *, scale: float = 0.5, epsilon: float = 0.1, steps: int = 100, rate: float = 0.1,
+    *, scale: float = 0.5, epsilon: float = 0.1, steps: int = 100, step: float = 0.1,
 ) -> NewNeurons:  # fmt: skip
     """Both sides small, random and then trained by themselves on the loss, lengths held.
 
@@ -234,7 +237,7 @@ def by_firefly(
         configurations released with GradMax, both gradients stay 0 and nothing happens.
     steps : int
         Each runs all losses once, forth and back.
-    rate : float
+    step : float
         Adam's learning rate, in lengths.
 
     Returns
@@ -256,6 +259,7 @@ def by_firefly(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> new = by_firefly(found, 2, torch.Generator().manual_seed(0), steps=20)
@@ -274,21 +278,21 @@ def by_firefly(
     sources = tuple(found.parts.sources.values())
     trial = _Trial(found, from_columns(rows, sources), columns(found, cols.T.contiguous()))
     # One optimiser for each side, since their lengths differ.
-    adams = [torch.optim.Adam([rows], rate * into), torch.optim.Adam([cols], rate * out)]
+    adams = [torch.optim.Adam([rows], step * into), torch.optim.Adam([cols], step * out)]
     before, first, lowest, best = (
         trial.loss(0.0),
         0.0,
         float("inf"),
         (rows.clone(), cols.clone()),
     )
-    for step in range(steps + 1):
+    for done in range(steps + 1):
         trial.put(from_columns(rows, sources), columns(found, cols.T.contiguous()))
         loss, rows.grad, columns_grad = trial.gradients()
         cols.grad = columns_grad.T.contiguous()
-        first = loss if step == 0 else first
+        first = loss if done == 0 else first
         if loss < lowest:
             lowest, best = loss, (rows.clone(), cols.clone())
-        if step < steps:
+        if done < steps:
             for adam in adams:
                 adam.step()
             rows.copy_(unit_rows(rows) * into)

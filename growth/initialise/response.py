@@ -23,7 +23,7 @@ from growth.initialise.rest import (
     delta_kernel,
     is_depthwise,
     newborn_cell,
-)  # fmt: skip
+)
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:

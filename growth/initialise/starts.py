@@ -19,7 +19,7 @@ from growth.initialise.statistics import Statistics, rank_of
 from growth.initialise.widen import NewNeurons
 from mosaic_sim.errors import MosaicError
 
-__all__ = ["by_gaussian", "by_gradmax", "by_inverse", "by_seeds", "by_uniform"]
+__all__ = ["by_gaussian", "by_gradmax", "by_uniform"]
 
 
 def by_gradmax(
@@ -61,6 +61,7 @@ def by_gradmax(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> by_gradmax(found, 2).outgoing[0].shape
@@ -103,11 +104,13 @@ def by_gaussian(
     Raises
     ------
     MosaicError
-        Without a generator; or if neurons with incoming weights 0 would not learn here.
+        Without a generator; or if the new neurons would not learn: with incoming weights 0 for
+        want of a slope at rest, with outgoing weights 0 because they never fire.
 
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> by_gaussian(found, 2, torch.Generator().manual_seed(0), zero="outgoing").outgoing[0]
@@ -133,6 +136,7 @@ def by_uniform(
     Examples
     --------
     >>> from growth.initialise import measure, sites_of
+    >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
     >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
     >>> new = by_uniform(found, 2, torch.Generator().manual_seed(0))
@@ -144,189 +148,6 @@ def by_uniform(
         return torch.rand(shape, generator=rng, dtype=torch.float64)
 
     return _one_side(found, neurons, generator, scale, zero, draw)
-
-
-def by_seeds(
-    found: Statistics, neurons: int, generator: torch.Generator | None = None,
-    *, scale: float = 0.5, rate: float = 0.1, pool: int = 32,
-) -> NewNeurons:  # fmt: skip
-    """Outgoing 0; incoming weights along right singular vectors, at a firing rate.
-
-    Candidates are the first right singular vectors of M, with both signs. The gain of each is
-    found by bisection, so that it spikes in a share `rate` of all steps and samples (in front of
-    activations, its length is `scale` mean lengths). Those with the largest gradient on their
-    outgoing weights are taken. They spike from the first step of training, and the gradient is
-    exact, whatever the surrogate.
-
-    Parameters
-    ----------
-    found : Statistics
-    neurons : int
-    generator : torch.Generator, optional
-        Not used.
-    scale : float
-        Length of the incoming weights in front of activations. Not used for spiking neurons.
-    rate : float
-        Share of (step, sample) in which a neuron spikes.
-    pool : int
-        Singular vectors to try.
-
-    Returns
-    -------
-    NewNeurons
-        ``evidence`` holds the norm of the gradient on the outgoing weights, and the rates.
-
-    Raises
-    ------
-    MosaicError
-        If too few directions can be made to fire.
-
-    Examples
-    --------
-    >>> from growth.initialise import measure, sites_of
-    >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
-    >>> by_seeds(found, 2).incoming[0].shape
-    torch.Size([2, 3])
-    """
-    check(neurons, scale)
-    if not 0 < rate < 1:
-        raise MosaicError(f"rate is {rate}; it has to lie between 0 and 1.")
-    rows, response, rates = seeds(found, scale, rate, pool)
-    if len(rows) < neurons:
-        raise MosaicError(
-            f"neurons is {neurons}; only {len(rows)} directions can be made to fire here. Ask for "
-            "at most as many, or for a larger pool."
-        )
-    gradient = outgoing_gradient(found, response, len(rows))
-    best = gradient.norm(dim=0).argsort(descending=True)[:neurons]
-    evidence = {
-        "gradient": float(gradient[:, best].norm()),
-        "lowest_rate": float(rates[best].min()), "highest_rate": float(rates[best].max()),
-    }  # fmt: skip
-    incoming = from_columns(rows[best], tuple(found.parts.sources.values()))
-    return NewNeurons(incoming, no_columns(found, neurons), True, evidence)
-
-
-def by_inverse(
-    found: Statistics, neurons: int, generator: torch.Generator | None = None,
-    *, scale: float = 0.5, steps: int = 100, rate: float = 0.5,
-) -> NewNeurons:  # fmt: skip
-    """Outgoing 0; incoming weights with the largest gradient on the outgoing ones, by ascent.
-
-    ``max |dL/dOmega|_F`` over rows of one length, by steps along the gradient with a projection
-    back to that length after each. There is no closed form. It runs the new neurons alone, not
-    the network. No slope at rest is needed, and no norm divides a silent channel. Each neuron
-    climbs by itself, so two may end at the same place.
-
-    Parameters
-    ----------
-    found : Statistics
-    neurons : int
-    generator : torch.Generator
-        For the start.
-    scale : float
-        Length of the incoming weights, in mean lengths of those of old neurons.
-    steps : int
-        Of ascent.
-    rate : float
-        First step, in lengths; the last is 0, and those between lie on a line.
-
-    Returns
-    -------
-    NewNeurons
-        ``evidence`` holds the norm of the gradient at the start and at the best step.
-
-    Raises
-    ------
-    MosaicError
-        Without a generator.
-
-    Notes
-    -----
-    Source: GradMaxOpt of Evci et al., arXiv:2201.05125, for outgoing weights 0. It uses Adam; but
-    Adam with a projection comes to rest where a row is along the *signs* of its gradient, which
-    is not the maximum.
-
-    Examples
-    --------
-    >>> from growth.initialise import measure, sites_of
-    >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    >>> found = measure(net, sites_of(net)[0], lambda net: net(torch.eye(3)).square().mean())
-    >>> new = by_inverse(found, 2, torch.Generator().manual_seed(0), steps=5)
-    >>> new.evidence["gradient"] >= new.evidence["gradient_at_start"]
-    True
-    """
-    check(neurons, scale)
-    rng = need_generator(generator, "by_inverse")
-    sources = tuple(found.parts.sources.values())
-    norm = row_norm(found, scale)
-    size = as_columns(m.weight for m in sources).shape[1]
-    start = torch.randn(neurons, size, generator=rng, dtype=torch.float64)
-    rows = norm * unit_rows(start.to(sources[0].weight)).detach()
-    best, value, first = rows, -1.0, 0.0
-    for step in range(steps + 1):
-        rows.requires_grad_(True)
-        response = respond(found, from_columns(rows, sources))
-        gradient = outgoing_gradient(found, response, neurons, graph=True)
-        if float(gradient.detach().norm()) > value:
-            best, value = rows.detach(), float(gradient.detach().norm())
-        first = value if step == 0 else first
-        if step == steps or not gradient.requires_grad:
-            break
-        (up,) = torch.autograd.grad(gradient.square().sum(), rows)
-        far = rate * (1 - step / steps)
-        rows = norm * unit_rows(unit_rows(rows.detach()) + far * unit_rows(up))
-    evidence = {"gradient": value, "gradient_at_start": first}
-    return NewNeurons(
-        from_columns(best, sources), no_columns(found, neurons), True, evidence
-    )
-
-
-def seeds(
-    found: Statistics, scale: float, rate: float, pool: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Directions that fire: rows (m, columns), their response, and their rates."""
-    matrix = found.directions
-    _, _, right = torch.linalg.svd(matrix, full_matrices=False)
-    right = right[: min(rank_of(matrix), pool)]
-    rows = torch.cat([right, -right])
-    sources = tuple(found.parts.sources.values())
-
-    def run(rows: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.no_grad():
-            response = respond(found, from_columns(rows, sources))
-        each = (
-            response
-            if response.shape[2] == len(rows)
-            else response.unflatten(2, (len(rows), -1))
-        )
-        return response, (each != 0).double().movedim(2, 0).flatten(1).mean(1)
-
-    if not found.parts.cells:
-        rows = rows * row_norm(found, scale)
-        response, rates = run(rows)
-        return _kept(rows, response, rates)
-    low, high = torch.zeros(len(rows)).to(rows), torch.ones(len(rows)).to(rows)
-    for _ in range(24):  # a gain that fires too much, if there is one
-        few = run(rows * high[:, None])[1] < rate
-        if not bool(few.any()):
-            break
-        low, high = torch.where(few, high, low), torch.where(few, 2 * high, high)
-    for _ in range(16):
-        middle = (low + high) / 2
-        few = run(rows * middle[:, None])[1] < rate
-        low, high = torch.where(few, middle, low), torch.where(few, high, middle)
-    rows = rows * high[:, None]
-    response, rates = run(rows)
-    return _kept(rows, response, rates)
-
-
-def _kept(rows: Tensor, response: Tensor, rates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Leave out what never fires."""
-    live = rates > 0
-    places = response.shape[2] // len(rows)
-    return rows[live], response[:, :, live.repeat_interleave(places)], rates[live]
 
 
 Draw = Callable[[tuple[int, int], torch.Generator], Tensor]
@@ -356,7 +177,11 @@ def _one_side(
     if not any(isinstance(module, nn.LayerNorm) for module in found.parts.between.values()):
         with torch.no_grad():
             response = respond(found, incoming)
-        evidence["gradient"] = float(outgoing_gradient(found, response, neurons).norm())
+        gradient = outgoing_gradient(found, response, neurons)
+        dead = int((gradient.norm(dim=0) == 0).sum())
+        if dead:
+            raise silent(dead, neurons)
+        evidence["gradient"] = float(gradient.norm())
     return NewNeurons(incoming, no_columns(found, neurons), True, evidence)
 
 
@@ -366,6 +191,20 @@ def check(neurons: int, scale: float) -> None:
         raise MosaicError(f"neurons is {neurons!r}; it has to be a whole number from 1.")
     if not 0 < scale < float("inf"):
         raise MosaicError(f"scale is {scale}; it has to be above 0 and finite.")
+
+
+def check_rate(rate: float) -> None:
+    """Refuse a firing rate that is none."""
+    if not 0 < rate < 1:
+        raise MosaicError(f"rate is {rate}; it has to lie between 0 and 1.")
+
+
+def silent(dead: int, neurons: int) -> MosaicError:
+    """Explain that neurons would get a gradient on neither side."""
+    return MosaicError(
+        f"{dead} of {neurons} new neurons never fire on these samples; with outgoing weights 0, "
+        "they would have no gradient on either side. Use by_seeds, or a larger scale."
+    )
 
 
 def need_generator(generator: torch.Generator | None, name: str) -> torch.Generator:

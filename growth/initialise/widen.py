@@ -25,7 +25,7 @@ from growth.initialise.rest import (
     newborn_cell,
     replace_tensor,
     values_of_neurons,
-)  # fmt: skip
+)
 from growth.initialise.site import Site, parts_of
 from mosaic_sim.errors import MosaicError
 

@@ -27,9 +27,10 @@ from growth.initialise import (
     measure,
     sites_of,
     widen,
-)  # fmt: skip
+)
 from growth.initialise.layout import as_columns, as_rows
-from growth.initialise.response import respond
+from growth.initialise.response import outgoing_gradient, respond
+from growth.initialise.seeds import seeds
 from growth.initialise.starts import column_norm, row_norm
 from mosaic_sim import MosaicError
 
@@ -302,8 +303,6 @@ def test_seeds_lie_along_right_singular_vectors_and_need_no_slope():
 
 def test_seeds_are_better_than_as_many_random_directions_that_fire_as_often():
     *_, found = case("Leaky")
-    from growth.initialise import starts
-
     seeded = by_seeds(found, 2).evidence["gradient"]
     rng, gradients = generator(5), []
     for _ in range(5):
@@ -313,8 +312,8 @@ def test_seeds_are_better_than_as_many_random_directions_that_fire_as_often():
             parts, record = found.parts, found.record
             directions = rows
 
-        kept, response, _ = starts.seeds(Random, 0.5, 0.1, 32)
-        gradient = starts.outgoing_gradient(found, response, len(kept)).norm(dim=0)
+        kept, response, _ = seeds(Random, 0.5, 0.1, 32)
+        gradient = outgoing_gradient(found, response, len(kept)).norm(dim=0)
         gradients.append(float(gradient.sort().values[-2:].norm()))
     assert seeded > 1.1 * sum(gradients) / 5
 
@@ -341,6 +340,21 @@ def test_the_predicted_decrease_of_seeded_neurons_is_exact_under_a_smooth_readou
     grown.out.weight.data[:, HIDDEN:] -= step * gradient[:, HIDDEN:]
     decrease = float((before - loss(grown)).detach())
     assert decrease == pytest.approx(step * new.evidence["gradient"] ** 2, rel=0.02)
+
+
+def test_neurons_that_would_be_dead_on_both_sides_are_refused():
+    net, loss = fill(values(nn.ReLU())), nets.values_loss()
+    net[0].weight.data.abs_()
+    found = measure(net, sites_of(net)[0], loss)
+    record = found.record._replace(inputs=(-found.record.inputs[0].abs(),))
+    never = type(found)(net, found.site, found.losses, record)
+    message = "of 3 new neurons never fire.*no gradient on either side. Use by_seeds"
+    with pytest.raises(MosaicError, match=message):
+        by_uniform(never, 3, generator(), zero="outgoing")
+    spiking = case("Leaky")[3]
+    with pytest.raises(MosaicError, match=message):
+        by_gaussian(spiking, 3, generator(), zero="outgoing", scale=1e-3)
+    assert by_inverse(spiking, 3, generator(), steps=1).evidence["gradient"] > 0
 
 
 def test_directions_that_never_fire_are_left_out_and_too_few_are_refused():

@@ -34,7 +34,7 @@ from growth.initialise import (
     sites_of,
     spiking_matrix,
     widen,
-)  # fmt: skip
+)
 from growth.initialise.rest import slope_at_zero, traces
 from growth.initialise.statistics import rank_of
 from mosaic_sim import MosaicError

@@ -26,7 +26,7 @@ from growth.initialise import (
     rebuild,
     sites_of,
     widen,
-)  # fmt: skip
+)
 from mosaic_sim import MosaicError
 
 OPTIMISERS = {
