@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from growth.initialise.layout import as_columns, as_rows, from_columns
+from growth.initialise.layout import as_columns, as_rows, from_columns, rows_of
 from growth.initialise.response import outgoing_gradient, respond
 from growth.initialise.seeds import by_seeds
 from growth.initialise.site import parts_of
@@ -314,7 +314,7 @@ class _Trial:
     ) -> None:
         self.found, self.outgoing, self.count = found, outgoing, len(incoming[0])
         new = NewNeurons(incoming, outgoing, False, {})
-        self.model, _ = widen(found.model, found.site, new)
+        self.model, _ = widen(found.model, found.site, new, keep_function=False)
         self.parts = parts_of(self.model, found.site)
 
     def _new(self, weights: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
@@ -380,10 +380,7 @@ def _draw(found: Statistics, count: int, rng: torch.Generator, side: str) -> Ten
     if side == "rows":
         size = as_columns(m.weight for m in found.parts.sources.values()).shape[1]
     else:
-        size = sum(
-            m.weight.numel() // max(found.parts.width, 1)
-            for m in found.parts.targets.values()
-        )
+        size = sum(rows_of(m, found.parts.width) for m in found.parts.targets.values())
     return torch.randn(count, size, generator=rng, dtype=torch.float64).to(like).detach()
 
 

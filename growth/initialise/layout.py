@@ -79,9 +79,9 @@ def from_rows(matrix: Tensor, targets: Sequence[Any], width: int) -> tuple[Tenso
     """
     out, count, start = [], matrix.shape[1], 0
     for module in targets:
-        post, pre, *kernel = module.weight.shape
-        places = 1 if kernel else max(pre // max(width, 1), 1)
-        size = post * places * torch.Size(kernel).numel()
+        post, _, *kernel = module.weight.shape
+        places = places_of(module, width)
+        size = rows_of(module, width)
         part = matrix[start : start + size]
         if kernel:
             out.append(part.reshape(post, *kernel, count).movedim(-1, 1).contiguous())
@@ -90,6 +90,17 @@ def from_rows(matrix: Tensor, targets: Sequence[Any], width: int) -> tuple[Tenso
             out.append(each.reshape(post, count * places))
         start += size
     return tuple(out)
+
+
+def places_of(module: Any, width: int) -> int:
+    """Columns that a target has for each of `width` channels: more than 1 after a Flatten."""
+    return max(module.weight.shape[1] // max(width, 1), 1)
+
+
+def rows_of(module: Any, width: int) -> int:
+    """Rows of M that belong to a target."""
+    post, _, *kernel = module.weight.shape
+    return int(post * places_of(module, width) * torch.Size(kernel).numel())
 
 
 def as_columns(weights: Iterable[Tensor]) -> Tensor:

@@ -316,10 +316,10 @@ def copy_of(model: nn.Module) -> nn.Module:
     """
     memo: dict[int, object] = {}
     for module in model.modules():
-        states = [module._buffers[key] for key in module._non_persistent_buffers_set]
-        states = states if isinstance(module, SpikingNeuron) else []
-        for value in (*module.__dict__.values(), *states):
-            if isinstance(value, Tensor):
+        cell = isinstance(module, SpikingNeuron)
+        states = module._non_persistent_buffers_set if cell else ()
+        for value in (*module.__dict__.values(), *(module._buffers[key] for key in states)):
+            if isinstance(value, Tensor) and (cell or not value.is_leaf):
                 memo[id(value)] = torch.zeros(0, dtype=value.dtype, device=value.device)
     return copy.deepcopy(model, memo)
 

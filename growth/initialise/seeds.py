@@ -7,7 +7,7 @@ whatever the slopes: of directions (`by_seeds`) or of an ascent (`by_inverse`).
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from growth.initialise.layout import as_columns, from_columns
 from growth.initialise.response import outgoing_gradient, respond
@@ -60,11 +60,10 @@ def by_seeds(
     Raises
     ------
     MosaicError
-        If too few directions can be made to fire.
+        If too few directions can be made to fire, or behind a GroupNorm.
 
     Examples
     --------
-    >>> from torch import nn
     >>> from growth.initialise import measure, sites_of
     >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -134,7 +133,6 @@ def by_inverse(
 
     Examples
     --------
-    >>> from torch import nn
     >>> from growth.initialise import measure, sites_of
     >>> _ = torch.manual_seed(0)
     >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
@@ -176,6 +174,11 @@ def seeds(
     found: Statistics, scale: float, rate: float, pool: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Seed directions: rows (m, columns), their response, and their rates."""
+    if any(isinstance(module, nn.GroupNorm) for module in found.parts.between.values()):
+        raise MosaicError(
+            "Neurons of one GroupNorm depend on each other, so no seed can be judged alone. Use "
+            "by_inverse."
+        )
     matrix = found.directions
     _, _, right = torch.linalg.svd(matrix, full_matrices=False)
     right = right[: min(rank_of(matrix), pool)]

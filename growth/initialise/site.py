@@ -250,7 +250,14 @@ def observe(model: nn.Module, site: Site, loss: Loss) -> Record:
     running = [
         {key: value.clone() for key, value in norm.named_buffers()} for norm in norms
     ]
+
+    def restore() -> None:
+        for norm, buffers in zip(norms, running, strict=True):
+            for key, old in buffers.items():
+                getattr(norm, key).copy_(old)
+
     with ExitStack() as hooks, torch.enable_grad():
+        hooks.callback(restore)
         for name, module in parts.sources.items():
             hooks.enter_context(module.register_forward_pre_hook(keep(name)))
         for name, module in parts.targets.items():
@@ -258,9 +265,6 @@ def observe(model: nn.Module, site: Site, loss: Loss) -> Record:
         for name in owners.keys() & parts.sources.keys():
             hooks.enter_context(owners[name].register_forward_pre_hook(next_step))
         value = loss(model)
-        for norm, buffers in zip(norms, running, strict=True):
-            for key, old in buffers.items():
-                getattr(norm, key).copy_(old)
     flat = [p for each in probes.values() for p in each]
     if (
         not isinstance(value, Tensor)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from growth.initialise.layout import as_columns, as_rows, from_columns, from_rows
+from growth.initialise.layout import as_columns, as_rows, from_columns, from_rows, rows_of
 from growth.initialise.need import gradmax
 from growth.initialise.response import outgoing_gradient, respond
 from growth.initialise.statistics import Statistics, rank_of
@@ -252,9 +252,6 @@ def no_rows(found: Statistics, neurons: int) -> tuple[Tensor, ...]:
 
 def no_columns(found: Statistics, neurons: int) -> tuple[Tensor, ...]:
     """Outgoing weights 0."""
-    rows = sum(
-        module.weight.numel() // max(found.parts.width, 1)
-        for module in found.parts.targets.values()
-    )
+    rows = sum(rows_of(m, found.parts.width) for m in found.parts.targets.values())
     like = next(iter(found.parts.targets.values())).weight
     return columns(found, like.new_zeros(rows, neurons))

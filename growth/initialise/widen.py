@@ -14,6 +14,7 @@ import snntorch
 import torch
 from torch import Tensor, nn
 
+from growth.initialise.layout import places_of
 from growth.initialise.response import new_groups
 from growth.initialise.rest import (
     BATCH_NORMS,
@@ -224,15 +225,13 @@ def replay(model: nn.Module, stage: Stage) -> nn.Module:
     """Do one stage of `rebuild`: grow with weights 0, without asking whether that could learn."""
     parts = parts_of(model, stage.site)
     count = stage.neurons
-    places = {
-        n: max(m.weight.shape[1] // max(parts.width, 1), 1)
-        for n, m in parts.targets.items()
-    }
     new = NewNeurons(
         tuple(m.weight.new_ones(count, *m.weight.shape[1:]) for m in parts.sources.values()),
         tuple(
-            m.weight.new_zeros(m.weight.shape[0], count * places[n], *m.weight.shape[2:])
-            for n, m in parts.targets.items()
+            m.weight.new_zeros(
+                m.weight.shape[0], count * places_of(m, parts.width), *m.weight.shape[2:]
+            )
+            for m in parts.targets.values()
         ),
         False, {},
     )  # fmt: skip
@@ -255,8 +254,7 @@ def _check(
     columns = {
         n: (
             m.weight.shape[0],
-            count
-            * (1 if m.weight.dim() > 2 else max(m.weight.shape[1] // max(width, 1), 1)),
+            count * places_of(m, width),
             *m.weight.shape[2:],
         )
         for n, m in targets.items()
@@ -355,9 +353,7 @@ def _grow_norm(norm: Any, count: int, width: int) -> None:
             raise MosaicError("A LayerNorm over several dimensions cannot grow.")
         norm.normalized_shape = (norm.normalized_shape[0] + count,)
     else:
-        count = (
-            count * norm.num_features // max(width, 1)
-        )  # after a Flatten, several a channel
+        count = count * norm.num_features // max(width, 1)  # several each after a Flatten
         norm.num_features += count
     for key, value in (("weight", 1.0), ("bias", 0.0)):
         old = getattr(norm, key)

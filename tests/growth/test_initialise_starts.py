@@ -92,7 +92,7 @@ def test_the_function_is_kept_where_that_is_claimed_and_the_gradient_is_as_measu
     name, kind
 ):
     net, loss, site, found = case(kind)
-    quick = {"steps": 10} if name in ("inverse", "firefly") else {}
+    quick = {"steps": 4} if name in ("inverse", "firefly") else {}
     new = INITIALISATIONS[name](found, 2, generator(), **quick)
     assert new.neurons == 2
     grown, _ = widen(net, site, new)
@@ -216,6 +216,13 @@ def test_a_network_without_neurons_can_be_grown_into():
     assert as_rows(new.outgoing, 2).norm(dim=0).tolist() == pytest.approx([0.5, 0.5])
     grown, _ = widen(net, site, new)
     assert loss(grown).item() == pytest.approx(loss(net).item())
+    found = measure(net, site, loss)
+    for start in INITIALISATIONS.values():
+        new = start(found, 2, generator())
+        assert [tuple(w.shape) for w in (*new.incoming, *new.outgoing)] == [
+            (2, INPUTS),
+            (4, 2),
+        ]
 
 
 # --- GradMax ----------------------------------------------------------------------------------
@@ -305,7 +312,7 @@ def test_seeds_are_better_than_as_many_random_directions_that_fire_as_often():
     *_, found = case("Leaky")
     seeded = by_seeds(found, 2).evidence["gradient"]
     rng, gradients = generator(5), []
-    for _ in range(5):
+    for _ in range(3):
         rows = torch.randn(3, INPUTS, generator=rng)
 
         class Random:  # the same calibration along other directions
@@ -315,7 +322,7 @@ def test_seeds_are_better_than_as_many_random_directions_that_fire_as_often():
         kept, response, _ = seeds(Random, 0.5, 0.1, 32)
         gradient = outgoing_gradient(found, response, len(kept)).norm(dim=0)
         gradients.append(float(gradient.sort().values[-2:].norm()))
-    assert seeded > 1.1 * sum(gradients) / 5
+    assert seeded > 1.1 * sum(gradients) / 3
 
 
 def test_the_predicted_decrease_of_seeded_neurons_is_exact_under_a_smooth_readout():
@@ -355,6 +362,15 @@ def test_neurons_that_would_be_dead_on_both_sides_are_refused():
     with pytest.raises(MosaicError, match=message):
         by_gaussian(spiking, 3, generator(), zero="outgoing", scale=1e-3)
     assert by_inverse(spiking, 3, generator(), steps=1).evidence["gradient"] > 0
+
+
+def test_seeds_behind_a_group_norm_are_refused():
+    net = fill(values(nn.GroupNorm(3, HIDDEN)))
+    found = measure(net, sites_of(net)[0], nets.values_loss())
+    with pytest.raises(
+        MosaicError, match=r"GroupNorm depend on each other.*Use by_inverse"
+    ):
+        by_seeds(found, 2)
 
 
 def test_directions_that_never_fire_are_left_out_and_too_few_are_refused():

@@ -8,7 +8,7 @@ import nets
 import pytest
 import snntorch
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nets import HIDDEN, INPUTS, SPIKING, Spiking, fill, generator
 from torch import nn
@@ -229,6 +229,17 @@ def test_a_model_that_has_just_run_can_be_widened_and_starts_from_rest():
     assert net.cell.mem.numel() > 0
 
 
+def test_what_a_model_keeps_beside_its_weights_is_copied():
+    net = fill(nets.mlp())
+    net.mask = torch.arange(3.0)
+    net.trace = (
+        torch.ones(2, requires_grad=True) * 2
+    )  # with a graph, which torch will not copy
+    grown, _ = grown_by(net)
+    assert torch.equal(grown.mask, net.mask)
+    assert grown.mask is not net.mask
+
+
 # --- checkpoints ------------------------------------------------------------------------------
 
 
@@ -395,6 +406,7 @@ def test_groups_keep_their_settings_and_frozen_parameters_stay_out():
     assert torch.equal(grown[0].bias, before)
 
 
+@settings(max_examples=12)
 @given(
     st.lists(st.integers(1, 3), min_size=1, max_size=4),
     st.sampled_from(["SGD, momentum", "Adam"]),
