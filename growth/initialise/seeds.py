@@ -109,7 +109,8 @@ def by_inverse(
     scale : float
         Length of the incoming weights in front of activations, in mean lengths of old ones.
     rate : float
-        Rate at which spiking neurons fire at the start; it sets their lengths.
+        Rate at which spiking neurons fire when the ascent begins; it sets their lengths. The
+        ascent does not hold it.
     steps : int
         Of ascent.
     step : float
