@@ -44,6 +44,9 @@ TILES = (8, 16, 32, 64, 128, 256)
 ROUTINGS = 200
 """Routings for each size of tile that a search of effort 1 may try."""
 
+STRETCH = 2.0
+"""Factor by which the shape of a chip may miss the aspect to save tiles."""
+
 Lines = tuple[int, int, int]
 """Lines a side of a neuron tile, an R0 and an R1."""
 
@@ -175,7 +178,7 @@ def fit(
         Neurons a tile to try; by default `TILES` below the number of neurons, and that number
         itself if it is not above.
     aspect : float
-        Columns of tiles by rows, about: 1 is square.
+        Columns of tiles by rows: 1 is square. Up to twice or half as much if that saves tiles.
     spare : float
         Share of free slots beside the neurons, for growth: 0.15 gives room for 15 % more.
     device : Device, optional
@@ -206,8 +209,8 @@ def fit(
     ...     inputs=1, neurons=2, source=[0, 1], target=[0, 1], weight=[1.0, 1.0]
     ... )
     >>> found = fit(net, tile_sizes=[1, 2])
-    >>> found.chip.shape, found.best.devices
-    ((3, 3), 288)
+    >>> (found.chip.rows, found.chip.columns), found.best.devices
+    ((1, 2), 228)
     """
     if isinstance(rates, Recording):
         steps = rates.steps
@@ -317,16 +320,15 @@ def _sizes(network: Network, tile_sizes: Sequence[int] | None) -> list[int]:
 
 
 def _roomy(network: Network, size: int, aspect: float, spare: float) -> Chip:
-    """As few tiles of a size as hold the network, near the aspect, with plenty of lines."""
+    """Give the network as few tiles as hold it, near the aspect, with plenty of lines."""
     tiles = max(1, math.ceil(math.ceil(network.neurons * (1 + spare)) / size))
     high = math.sqrt(tiles / aspect)
     shapes = []
-    for rows in {max(1, math.floor(high)), max(1, math.ceil(high))}:
+    for rows in range(max(1, math.floor(high / 1.5)), math.ceil(high * 1.5) + 1):
         columns = -(-tiles // rows)
-        shapes.append(
-            (rows * columns, abs(math.log(columns / rows / aspect)), rows, columns)
-        )
-    _, _, rows, columns = min(shapes)
+        off = abs(math.log(columns / rows / aspect))
+        shapes.append((off > math.log(STRETCH), rows * columns, off, rows, columns))
+    *_, rows, columns = min(shapes)
     # No side ever carries more than all sources.
     lines = min(max(network.sources, size, 1), MOST_LINES)
     if size > MOST_LINES:

@@ -177,6 +177,8 @@ def test_sizes_of_tile_are_powers_of_two_and_all_neurons_on_one(neurons, sizes):
         (1, 1, (1, 1)),
         (12, 1, (3, 4)),
         (13, 1, (3, 5)),
+        (32, 1, (4, 8)),
+        (5, 1, (2, 3)),
         (18, 2, (3, 6)),
         (8, 8, (1, 8)),
         (8, 1 / 8, (8, 1)),
@@ -189,9 +191,9 @@ def test_tiles_lie_near_the_aspect(tiles, aspect, shape):
 
 
 def test_spare_slots_are_room_to_grow():
-    network = random_network(2, neurons=20)
-    assert fit(network, tile_sizes=[4]).chip.neurons == 20
-    assert fit(network, tile_sizes=[4], spare=0.5).chip.neurons >= 30
+    network = random_network(2, neurons=24)
+    assert fit(network, tile_sizes=[4]).chip.neurons == 24
+    assert fit(network, tile_sizes=[4], spare=0.5).chip.neurons == 36
 
 
 @settings(max_examples=20)
