@@ -277,7 +277,7 @@ def fit_file(
         chip = Chip(
             1, 1, max(net.neurons, 1), lines, lines, lines
         )  # counts ask for no chip
-        program, _ = put_on_chip(net, chip, Device(), placer="in order", router="comb")
+        program, _ = put_on_chip(net, chip, Device(), placer="in order")
         rates = simulate(program, read_spikes(spikes))
     if placer is not None:
         search["placer"] = _known("placer", placer, PLACERS)

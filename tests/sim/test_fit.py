@@ -1,6 +1,7 @@
 """The smallest chip: nothing smaller is legal, and the front is what no candidate beats."""
 
 import itertools
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +13,10 @@ from strategies import FEW, build, builds, chain, drives, networks
 from mosaic_sim import (
     CapacityError,
     Chip,
+    Fit,
     MosaicError,
     Network,
+    RoutingError,
     compile_program,
     fit,
     place,
@@ -77,6 +80,49 @@ def test_no_chip_of_a_box_with_fewer_devices_is_legal(seed):
             if total(chip) < max(least, best):
                 assert not legal(network, chip, placement) or total(chip) >= least
     assert best == min(c.devices for c in found.candidates) == total(found.chip)
+
+
+@given(st.data())
+def test_the_search_finds_the_fewest_devices_whatever_is_legal(data):
+    """Against all combinations, with a router that obeys a rule that was drawn."""
+    corners = data.draw(
+        st.lists(st.tuples(*[st.integers(1, 7)] * 3), min_size=1, max_size=6)
+    )
+    network = random_network(0)
+    tiles = data.draw(st.sampled_from([(1, 4), (2, 2), (3, 1)]))
+    roomy = Chip(*tiles, 3, 8, 8, 8)
+    placement = place(network, replace(roomy, tile_lines=11, r0_lines=11, r1_lines=11))
+    routing = route(network, replace(roomy, r0_lines=11, r1_lines=11), placement)
+
+    def allowed(chip):
+        # A link has no more lines than the R1 at one of its ends.
+        lines = chip.tile_lines, chip.r0_lines, chip.r1_lines
+        lines = [min(x, chip.r1_lines) for x in lines]
+        return any(all(a >= b for a, b in zip(lines, c, strict=True)) for c in corners)
+
+    def obeys(_network, chip, _placement, **_rest):
+        if not allowed(chip):
+            raise RoutingError("against the rule")
+        return routing
+
+    with pytest.MonkeyPatch.context() as patch:
+        module = sys.modules["mosaic_sim.fit"]
+        patch.setattr(module, "route", obeys)
+        patch.setattr(module, "_bounds", lambda *_: (1, 1, 3))
+        found, complete = least_lines(network, roomy, placement)
+    assert complete
+    every = itertools.product(range(1, 9), range(1, 9), range(3, 9))
+    chips = [replace(roomy, tile_lines=t, r0_lines=r, r1_lines=s) for t, r, s in every]
+    assert total(next(iter(found))) == min(total(c) for c in chips if allowed(c))
+    assert all(map(allowed, found))
+
+
+def test_equal_energy_with_more_devices_is_not_on_the_front():
+    one = fit(random_network(0), tile_sizes=[4]).best
+    points = [(5, 3.0), (5, 3.5), (6, 3.0), (7, 2.999), (8, 1.0), (9, 1.0), (10, 4.0)]
+    candidates = tuple(replace(one, devices=d, energy=e) for d, e in points)
+    front = [(c.devices, c.energy) for c in Fit(candidates, {}, PAPER).front]
+    assert front == [(5, 3.0), (7, 2.999), (8, 1.0)]
 
 
 @FEW

@@ -313,7 +313,7 @@ def test_a_large_chip_has_pixels_for_cells_and_the_worst_of_a_kind_for_tiles():
     chip = Chip(40, 40, 1, 4, 4, 4)
     network = ring(1600)
     where = place(network, chip, placer="in order")
-    routing = route(network, chip, where, router="comb")
+    routing = route(network, chip, where)
     share = port_loads(chip, routing).max(1) / 4
     ax = load_map(chip, routing, ax=axes(3, 3))
     assert pixels(ax).ravel().tolist() == share.tolist()
@@ -382,7 +382,7 @@ def test_a_tree_is_shown_from_near_on_a_large_chip():
     chip = Chip(40, 40, 1, 4, 4, 4)
     network = ring(1600)
     where = place(network, chip, placer="in order")
-    routing = route(network, chip, where, router="comb")
+    routing = route(network, chip, where)
     ax = tree_map(network, chip, where, routing, 700, ax=axes())
     assert abs(np.subtract(*ax.get_xlim())) < 12
     assert len(collection(ax, "_cells").get_paths()) < 200
