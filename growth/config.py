@@ -48,12 +48,41 @@ class DeviceConfig(_Section):
 
 
 class StreamConfig(_Section):
-    """What is learnt, in which order."""
+    """What is learnt, in which order, and what a learner is told about it.
 
+    `kind` is a function of `growth.streams`; options that are not for that kind are refused.
+    A split takes `per_task` classes at a time, or the groups of the data set (`by_group`), or
+    else `classes`. The later options alter the stream, in the order in which they stand here.
+    """
+
+    kind: Literal["split", "partitioned", "permuted", "rotated", "sequence"] = "split"
     dataset: str = "digits"
-    classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+    datasets: tuple[str, ...] = ()
     test_share: float = Field(default=1 / 3, gt=0, lt=1)
     steps: int = Field(default=16, ge=1, le=4096)
+    size: int | None = Field(default=None, ge=1)
+    rates: bool = False
+    classes: tuple[tuple[int, ...], ...] = ((0, 1), (2, 3), (4, 5), (6, 7), (8, 9))
+    per_task: int | None = Field(default=None, ge=2)
+    by_group: bool = False
+    shuffle_classes: bool = False
+    relabel: bool = False
+    tasks: int = Field(default=10, ge=1)
+    keep_first: bool = True
+    angles: tuple[float, ...] = ()
+    random_angles: bool = False
+    protocol: Literal["own", "thousand", "full", "online"] = "own"
+    train_samples: int | None = Field(default=None, ge=1)
+    test_samples: int | None = Field(default=None, ge=1)
+    order: tuple[int, ...] = ()
+    noise_rate: float = Field(default=0.0, ge=0, le=1)
+    noise_start: float = Field(default=0.0, ge=0, lt=1)
+    noise_stop: float = Field(default=1.0, gt=0, le=1)
+    noise_tasks: tuple[int, ...] = ()
+    mixed: bool = False
+    blur: float = Field(default=0.0, ge=0, le=1)
+    identity: bool = False
+    boundaries: bool = True
 
 
 class TrainConfig(_Section):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from growth.metrics import Estimate, estimate
 from growth.simulation import EFFECTS, price, sample_die, simulate
+from growth.statistics import Estimate, estimate
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:

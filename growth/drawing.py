@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from growth import figures
 from growth.bridge import COMPONENTS, load_program, load_routing
-from growth.metrics import estimate
 from growth.report import reprice_one, summarise, technology_of
+from growth.statistics import estimate
 from mosaic_sim import plots
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ import torch
 
 from growth.bridge import MosaicHost, bill, make_host, price, save_program, save_routing
 from growth.encode import regular_rate
+from growth.samples import join
 from growth.strategies import STRATEGIES
-from growth.streams import Stream, Task, load_dataset, split
-from mosaic_sim.errors import CapacityError, MosaicError
+from growth.streams import Stream, Task, check_protocol, configured
+from mosaic_sim.errors import CapacityError, ConfigError, MosaicError
 from mosaic_sim.files import write_whole
 
 if TYPE_CHECKING:
@@ -99,27 +100,33 @@ def check_experiment(experiment: Experiment) -> Technology:
     ------
     MosaicError
     """
-    make_stream(experiment, experiment.seeds[0])
+    check_protocol(experiment)
+    stream = make_stream(experiment, experiment.seeds[0])
+    if not stream.boundaries and not STRATEGIES[experiment.strategy].one_task:
+        raise ConfigError(
+            f"The stream hides where tasks begin, but strategy {experiment.strategy!r} starts its "
+            "optimiser anew with each: set stream.boundaries = true and stream.blur = 0."
+        )
+    if stream.steps is not None and experiment.strategy == "grow":
+        raise ConfigError(
+            f"{experiment.stream.dataset} moves over {stream.steps} steps, but the gate of "
+            "strategy 'grow' compares still intensities: set stream.rates = true."
+        )
     return make_host(experiment).technology
 
 
 def make_stream(experiment: Experiment, seed: int) -> Stream:
     """Build the stream of an experiment for one seed."""
-    settings = experiment.stream
-    data = load_dataset(settings.dataset, seed, settings.test_share)
-    return split(data, settings.classes)
+    return configured(experiment.stream, seed)
 
 
 def whole(stream: Stream) -> Task:
     """All tasks of a stream as one."""
-    tasks = stream.tasks
     return Task(
         0,
-        tuple(sorted(label for task in tasks for label in task.classes)),
-        np.concatenate([task.train_inputs for task in tasks]),
-        np.concatenate([task.train_labels for task in tasks]),
-        np.concatenate([task.test_inputs for task in tasks]),
-        np.concatenate([task.test_labels for task in tasks]),
+        tuple(sorted({label for task in stream.tasks for label in task.classes})),
+        join([task.train for task in stream.tasks]),
+        join([task.test for task in stream.tasks]),
     )
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from growth.bridge import COMPONENTS, load_program, make_technology, price
-from growth.metrics import Estimate, average_accuracy, check_bound, estimate, forgetting
+from growth.metrics import average_accuracy, check_bound, forgetting
+from growth.statistics import Estimate, estimate
 from growth.tables import assumption_table, table_of
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.units import engineering

@@ -12,8 +12,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from growth.metrics import estimate
 from growth.simulation import CAVEAT, COMPONENTS, count_statuses, price_writes
+from growth.statistics import estimate
 from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:

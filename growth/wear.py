@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from growth.bridge import lifetime, load_program, write_bill
-from growth.metrics import estimate
+from growth.statistics import estimate
 from growth.tables import table_of
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.units import engineering

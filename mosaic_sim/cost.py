@@ -448,7 +448,7 @@ def price(
         prices=unit_prices(technology, levels),
         samples=samples,
         steps=steps,
-        devices=device_count(program),
+        devices=device_count(program if die is None else die.nominal),
         technology=technology,
         stray=stray,
         excess=excess,

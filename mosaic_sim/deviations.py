@@ -22,10 +22,15 @@ from mosaic_sim.events import (
 from mosaic_sim.image import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from mosaic_sim.die import Die
     from mosaic_sim.program import Program
+
+    _Entries = tuple[NDArray[np.int64], ...]
+    """(source, cell, kind of event, number) for one spike of each source."""
 
 __all__ = ["billed_program", "excess_by_cell", "stray_events"]
 
@@ -34,21 +39,86 @@ def billed_program(die: Die) -> Program:
     """Return the program whose events of one spike hold what its rows conduct beyond nominal.
 
     With spikes that coincide it is `Die.written`; what they stray to is in `stray_events`.
+    The tiles that are on are those of the nominal program.
     """
     program = die.written if "coincidence" in die.effects else die.program
-    source, cell, excess = die.row_excess
     events = program.events.reshape(program.sources, -1).copy()
-    np.add.at(events, (source, _kind(program, cell)), excess)
-    return program._replace(events=events.ravel())
+    for source, _, kind, number in _beside(die):
+        np.add.at(events, (source, kind), number)
+    return program._replace(events=events.ravel(), links=die.nominal.links)
 
 
 def excess_by_cell(die: Die, spikes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What rows conducted beyond nominal when they were read, (cells, kinds)."""
+    """What rows conducted beyond nominal when they were read, (cells, kinds).
+
+    Where connections are lost or false, also reads of rows that the tree of links does not show.
+    """
     program = die.program
     counts = np.zeros((program.geometry.cells, len(EVENTS) + program.levels), np.int64)
-    source, cell, excess = die.row_excess
-    _add(counts, (cell, _kind(program, cell)), spikes[source] * excess)
+    for source, cell, kind, number in _beside(die):
+        _add(counts, (cell, kind), spikes[source] * number)
     return counts
+
+
+def _beside(die: Die) -> Iterator[_Entries]:
+    """What one spike of each source causes beside the events that its links and synapses show."""
+    source, cell, excess = die.row_excess
+    yield source, cell, _kind(die.nominal, cell), excess
+    if "coincidence" not in die.effects and die.program is not die.written:
+        yield from _uncounted(die)
+
+
+def _uncounted(die: Die) -> Iterator[_Entries]:
+    """Reads of the rows that are driven, less those that the events of `die.program` count.
+
+    These follow from links and synapses: one row of a routing tile for all links that leave it,
+    each an HCS device, and one row of a neuron tile for all synapses. But a lost connection is
+    read too, perhaps in a row that leads nowhere; a false one is a device in the low state, and
+    may lead to a second row of the same tile.
+    """
+    program, where = die.program, layout(die.nominal)
+    chip, first = program.geometry, program.first_neuron
+    every, home = np.arange(program.sources), chip.tile_cells[program.tile]
+    source, row = die.rows_driven
+    joined = np.bincount(
+        where.connection[where.connection >= 0] // where.columns,
+        minlength=where.rows * chip.cells,
+    )[row]
+    sender = np.repeat(every, np.diff(program.link_offsets))
+    begin, end = program.link_cell, chip.neighbours[program.link_cell, program.link_side]
+    onward = chip.is_router[begin]
+    reader = np.repeat(every, np.diff(program.offsets))
+    # Each list is of pairs of source and cell; they are counted, pair by pair.
+    lists = (
+        (source, row // where.rows),
+        (sender[onward], begin[onward]),
+        (sender[~onward], end[~onward]),
+        (np.repeat(every[first:], 4), chip.neighbours[home].ravel()),
+        (reader, chip.tile_cells[program.tile[program.target]]),
+        (every[first:], home),
+    )
+    keys = [who * np.int64(chip.cells) + cell for who, cell in lists]
+    pairs = np.unique(np.concatenate(keys))
+    places = [np.searchsorted(pairs, key) for key in keys]
+    driven, asserted, left, around, read, own = (
+        np.bincount(place, minlength=pairs.size) for place in places
+    )
+    programmed = np.bincount(places[0], joined, pairs.size).astype(np.int64)
+    who, cell = np.divmod(pairs, chip.cells)
+    router = chip.is_router[cell]
+    counted = np.where(router, (asserted > 0) + around - left, (read + own) > 0)
+    rows, lost = driven - counted, np.where(router, programmed - asserted, 0)
+    width = 4 * chip.lines[cell].astype(np.int64)
+    neurons = np.zeros(chip.cells, np.int64)
+    neurons[chip.tile_cells] = seated(program)
+    for kind, number in (
+        (COMPARED, rows * width),
+        (HCS, lost),
+        (LCS, rows * width - lost),
+        (SENSED, rows * neurons[cell]),
+        (len(EVENTS), rows * 2 * chip.neurons_per_tile * ~router),
+    ):
+        yield who, cell, np.full(who.size, kind), number
 
 
 def stray_events(

@@ -154,8 +154,42 @@ class Die:
         )
 
     @cached_property
+    def rows_driven(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows that one spike of each source drives by itself, each once.
+
+        Returns
+        -------
+        source : int64 array, (r,)
+        row : int64 array, (r,)
+            Numbers as in `mosaic_sim.image.Layout`.
+
+        Notes
+        -----
+        An input that is to reach no line, and does not, has none: a program does not bill its
+        row at the port.
+        """
+        program = self.written if "coincidence" in self.effects else self.program
+        where = layout(self.nominal)
+        every, links = np.arange(program.sources), np.diff(program.link_offsets)
+        start, node = where.starts(program)
+        billed = links + np.diff(self.nominal.link_offsets) > 0
+        billed[program.first_neuron :] = True
+        starter = np.repeat(every, np.diff(start))
+        entered = np.stack([starter, node])[:, billed[starter]]
+        # Two links may end on one row, which is driven once.
+        source, row = np.unique(
+            np.concatenate([
+                np.stack([np.repeat(every, links), where.arrivals(program)]),
+                entered,
+                np.stack([every[program.first_neuron :], where.feedback(program)]),
+            ], axis=1),
+            axis=1,
+        )  # fmt: skip
+        return source, row
+
+    @cached_property
     def row_excess(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """Rows that each source drives by itself, and how much more than nominal they conduct.
+        """How much more than nominal the rows conduct that each source drives by itself.
 
         Returns
         -------
@@ -164,22 +198,10 @@ class Die:
         picosiemens : int64 array, (r,)
             As in `beyond_nominal`.
         """
-        program = self.written if "coincidence" in self.effects else self.program
-        where = layout(self.nominal)
-        every, links = np.arange(program.sources), np.diff(program.link_offsets)
-        start, node = where.starts(program)
-        # Two links may end on one row, which is driven once.
-        pairs = np.unique(
-            np.concatenate([
-                np.stack([np.repeat(every, links), where.arrivals(program)]),
-                np.stack([np.repeat(every, np.diff(start)), node]),
-                np.stack([every[program.first_neuron :], where.feedback(program)]),
-            ], axis=1),
-            axis=1,
-        )  # fmt: skip
-        source, row = pairs
+        source, row = self.rows_driven
         rows, which = np.unique(row, return_inverse=True)
-        return source, row // where.rows, self.beyond_nominal(rows)[which.ravel()]
+        cell = row // layout(self.nominal).rows
+        return source, cell, self.beyond_nominal(rows)[which.ravel()]
 
     def beyond_nominal(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """How much more than nominal rows conduct, in whole picosiemens so that bills add up.

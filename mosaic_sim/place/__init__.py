@@ -7,12 +7,24 @@ lists them for the conformance suite.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mosaic_sim.errors import CapacityError, MosaicError, suggest
+from mosaic_sim.place.defragment import Defragmented, defragment
 from mosaic_sim.place.greedy import greedy
+from mosaic_sim.place.growing import (
+    FROZEN,
+    GROWING,
+    RIPPLE,
+    Growing,
+    grow,
+    insertion_costs,
+    moved,
+    moving_price,
+)
 from mosaic_sim.place.in_order import in_order
 from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
 from mosaic_sim.place.placement import (
@@ -22,6 +34,7 @@ from mosaic_sim.place.placement import (
     check_sites,
     tiles_reached,
 )
+from mosaic_sim.place.verdict import Verdict, judge
 from mosaic_sim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -33,15 +46,26 @@ if TYPE_CHECKING:
     from mosaic_sim.network import Network
 
 __all__ = [
+    "FROZEN",
+    "GROWING",
     "PLACERS",
+    "RIPPLE",
+    "Defragmented",
+    "Growing",
     "Placement",
     "Placer",
     "Search",
+    "Verdict",
     "arrivals",
     "check_placement",
+    "defragment",
     "greedy",
     "hop_cost",
     "in_order",
+    "insertion_costs",
+    "judge",
+    "moved",
+    "moving_price",
     "place",
     "tiles_reached",
 ]
@@ -76,7 +100,8 @@ def place(
     keep: Placement | None = None,
     rates: ArrayLike | None = None,
     within: Sequence[int] | Mapping[int, Sequence[int]] | None = None,
-    placer: Placer | str = greedy,
+    placer: Placer | str | None = None,
+    growing: Growing | str | None = None,
     effort: float = 1.0,
     seed: int = 0,
     progress: bool | None = None,
@@ -88,15 +113,21 @@ def place(
     network : Network
     chip : Chip
     keep : Placement, optional
-        Of the first neurons and inputs of `network`, which stay where they are.
+        Of the first neurons and inputs of `network`, which are on the chip already: they stay
+        where they are unless `growing` lets them move.
     rates : array, (sources,), optional
         How much each source spikes, in any unit; uniform by default.
     within : sequence of int, or mapping of int to sequence of int, optional
-        Tiles that new neurons may use; or tiles for single neurons, by number. All by default.
-    placer : Placer or str
+        Tiles that new neurons, and those that make room for them, may use; or tiles for single
+        neurons, by number. All by default.
+    placer : Placer or str, optional
         `greedy` (thorough; seconds for a thousand neurons) or `in_order` (at once; for large
         networks whose neurons are numbered so that neighbours talk to each other); or its
-        name in `PLACERS`.
+        name in `PLACERS`. By default `greedy`, and for what is new beside `keep`, `growing`.
+    growing : Growing or str, optional
+        How new neurons are fitted in between those of `keep`: ``"frozen"``, the default, moves
+        nothing that is programmed; ``"ripple"`` may push a few neurons to neighbouring tiles
+        (`moved` says which); or a `Growing` with other prices.
     effort : float
         How hard a placer that searches does so; see `Search`.
     seed : int
@@ -110,7 +141,8 @@ def place(
         If the network does not fit.
     MosaicError
         If `keep`, `rates` or `within` do not belong to this network and chip; if `effort` is
-        negative or there is no placer called `placer`.
+        negative, there is no placer called `placer` or no way to grow called `growing`, or
+        `growing` comes without `keep` or with a `placer`.
 
     Examples
     --------
@@ -129,6 +161,14 @@ def place(
     rate = check_rates(network, rates)
     if not (effort >= 0 and np.isfinite(effort)):
         raise MosaicError(f"effort is {effort!r}; it needs a finite number >= 0.")
+    if growing is not None and (keep is None or placer is not None):
+        raise MosaicError(
+            "growing says how neurons are fitted in between those of keep: it needs keep, and "
+            "no placer."
+        )
+    if placer is None:
+        way = _way(growing or "frozen")
+        placer = greedy if keep is None else partial(grow, growing=way)
     if isinstance(placer, str):
         if placer not in PLACERS:
             raise MosaicError(
@@ -160,6 +200,18 @@ def place(
         )  # fmt: skip
     check_placement(network, chip, placement)
     return placement
+
+
+def _way(growing: Growing | str) -> Growing:
+    """Return the way to grow of that name."""
+    if isinstance(growing, Growing):
+        return growing
+    if growing not in GROWING:
+        raise MosaicError(
+            f"Unknown growing {growing!r}.{suggest(growing, GROWING)} There are: "
+            f"{', '.join(GROWING)}."
+        )
+    return GROWING[growing]
 
 
 def _allowed(

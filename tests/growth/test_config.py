@@ -174,6 +174,12 @@ OTHER = {
     "name": "other", "strategy": "joint", "technology": "rram-22nm", "chip.preset": "shd",
     "stream.dataset": "other", "stream.classes": ((0, 1),), "train.loss": "mse_count",
     "chip.broken_tiles": (1,), "chip.broken_routers": (0,), "chip.broken_lines": ((0, 1, 2),),
+    "stream.kind": "rotated", "stream.datasets": ("digits",), "stream.angles": (45.0,),
+    "stream.order": (0, 1), "stream.noise_tasks": (0,), "stream.protocol": "full",
+    **{f"stream.{flag}": True for flag in (
+        "rates", "by_group", "shuffle_classes", "relabel", "random_angles", "mixed", "identity",
+    )},
+    "stream.keep_first": False, "stream.boundaries": False,
 }  # fmt: skip
 
 

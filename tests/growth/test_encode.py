@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth.encode import regular_rate
+from growth.encode import delta, regular_rate
 from growth.strategies.base import encode
 from mosaic_sim import MosaicError
 
@@ -72,8 +72,80 @@ def test_what_is_learnt_from_is_what_the_chip_sees():
         ([[1.5]], 4, r"is 1.5"),
         ([0.5], 4, r"shape \(1,\); it needs \(samples, channels\)"),
         ([[0.5]], 0, r"steps is 0; it needs at least 1"),
+        ([[[0.5], [0.5]]], 3, "moves over 2 steps, and steps is 3"),
+        ([[[0.5], [1.5]]], 2, r"intensity\[\(0, 1, 0\)\] is 1.5"),
     ],
 )
 def test_impossible_intensities_are_refused(intensity, steps, message):
     with pytest.raises(MosaicError, match=message):
         regular_rate(np.array(intensity), steps)
+
+
+# --- moving inputs ---------------------------------------------------------------------------
+
+
+@given(grey, steps)
+def test_an_intensity_that_stands_still_fires_like_a_still_one(x, steps):
+    moving = np.full((1, steps, 1), x)
+    assert (regular_rate(moving, steps)[0, :, 0] == train(x, steps)).all()
+
+
+@given(st.lists(grey, min_size=1, max_size=30))
+def test_up_to_any_step_a_moving_intensity_fired_its_sum_rounded(values):
+    fired = regular_rate(np.array(values).reshape(1, -1, 1), len(values))[0, :, 0]
+    so_far = Fraction(0)
+    for step, x in enumerate(values):
+        so_far += Fraction(x)
+        assert fired[: step + 1].sum() == floor(so_far + Fraction(1, 2))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30))
+def test_spikes_stay_as_they_are(bits):
+    spikes = np.array(bits).reshape(1, -1, 1)
+    assert (regular_rate(spikes, len(bits)) == spikes).all()
+    assert (regular_rate(spikes.astype(float), len(bits)) == spikes).all()
+
+
+# --- delta -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-60, 60).map(lambda k: k / 16), min_size=1, max_size=30))
+def test_delta_follows_a_signal_one_threshold_a_step(values):
+    threshold = 0.5
+    up, down = delta(np.array(values).reshape(1, -1, 1), threshold)[0].T
+    known, expected = values[0], []
+    for x in values:
+        gap = x - known
+        move = (gap >= threshold) - (gap <= -threshold)
+        known += threshold * move
+        expected.append(move)
+    assert (up.astype(int) - down).tolist() == expected
+    assert not (up & down).any()
+    assert not up[0]
+
+
+def test_a_slow_signal_is_known_to_within_a_threshold():
+    signal = np.sin(np.linspace(0, 6, 400)).reshape(1, -1, 1)
+    up, down = delta(signal, 0.1)[0].T
+    known = signal[0, 0, 0] + 0.1 * np.cumsum(up.astype(int) - down)
+    assert np.abs(known - signal[0, :, 0]).max() < 0.1
+
+
+def test_channels_have_their_ups_first_and_then_their_downs():
+    signal = np.zeros((1, 2, 3))
+    signal[0, 1] = [1, 0, -1]
+    assert delta(signal, 1.0)[0, 1].astype(int).tolist() == [1, 0, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("signal", "threshold", "message"),
+    [
+        (np.zeros((2, 3)), 1.0, r"needs \(samples, steps, channels\)"),
+        (np.full((1, 2, 1), np.nan), 1.0, "not finite"),
+        (np.zeros((1, 2, 1)), 0.0, "above 0"),
+        (np.zeros((1, 2, 1)), np.inf, "above 0"),
+    ],
+)
+def test_impossible_signals_are_refused(signal, threshold, message):
+    with pytest.raises(MosaicError, match=message):
+        delta(signal, threshold)

@@ -9,6 +9,7 @@ from tiny import quiet, raster_of, tiny
 from growth.config import Experiment
 from growth.host import Offer, Unlimited
 from growth.model import SpikingNet
+from growth.samples import Samples
 from growth.strategies import STRATEGIES, Grow, Joint, Naive
 from growth.strategies.base import encode
 from growth.streams import split
@@ -249,8 +250,9 @@ def test_label_noise_triggers_nothing(returned, stream):
     for number in (0, 1, 2, 3):
         task = stream.tasks[number]
         noise = replace(
-            task, number=9, train_labels=rng.choice(task.classes, len(task.train_labels))
-        )
+            task, number=9,
+            train=task.train.relabelled(rng.choice(task.classes, len(task.train))),
+        )  # fmt: skip
         learner.learn(noise, quiet)
     assert set(actions(learner, task=9)) <= {"none", "reuse"}
     looks = [d.evidence for d in learner.decisions if d.task == 9]
@@ -267,7 +269,13 @@ def test_new_labels_for_known_inputs_are_new_by_their_labels(returned, stream):
     learner.load_state(returned.state())
     task = stream.tasks[0]
     learner.learn(
-        replace(task, number=3, classes=(8, 9), train_labels=task.train_labels + 8), quiet
+        replace(
+            task,
+            number=3,
+            classes=(8, 9),
+            train=task.train.relabelled(task.train_labels + 8),
+        ),
+        quiet,
     )
     (opened,) = (d for d in learner.decisions if (d.task, d.action) == (3, "new expert"))
     assert opened.evidence["decided_by"] == "labels"
@@ -305,7 +313,8 @@ def test_novelty_without_need_only_adds_gate_neurons_while_there_is_room(
     before, hidden = expert.gate_weight.clone(), len(expert.births["hidden"])
     host.rooms = [room]
     shifted = np.roll(stream.tasks[0].train_inputs, 2, axis=1)  # the same labels look new
-    task = replace(stream.tasks[0], number=1, train_inputs=shifted)
+    train = Samples.of(shifted, stream.tasks[0].train_labels)
+    task = replace(stream.tasks[0], number=1, train=train)
     learner.experiment = tiny("grow", "grow.need_above=1e9")
     learner.learn(task, quiet)
     assert actions(learner, task=1) == ["reuse"] + ["no free slot"] * (room == 0)

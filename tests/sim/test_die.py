@@ -560,6 +560,58 @@ def test_rows_that_should_rest_are_billed(build, seed, data):
     assert devices_read == 2 * chip.neurons_per_tile * read
 
 
+@given(builds(device=Device(4)), st.integers(0, 2**40), st.booleans(), st.data())
+@FEW
+def test_rows_are_billed_for_what_they_conduct_wherever_spikes_go(
+    build, seed, coincidence, data
+):
+    # Lost and false connections, and with coincidence what spikes invent together.
+    die, chip = faulty(build, seed, coincidence=coincidence), build.chip
+    spikes = data.draw(drives(build.network))
+    recording = simulate(die, spikes)
+    report = price(die, recording, FAULTY)
+    parts = (build.network, chip, build.placement, build.routing, die)
+    _, driven = plain_die.simulate(*parts, spikes, coincidence)
+    plain = plain_die.PlainChip(*parts)
+    program = die.written if coincidence else die.program
+    links = np.diff(program.link_offsets) + np.diff(die.nominal.link_offsets)
+    siemens, columns, read = 0.0, 0, 0
+    for row, times in driven.items():
+        kind = chip.kinds[row[0]]
+        if kind == "NT":
+            read += times
+            continue
+        # An input that nobody reads ends at its port; its row there is not billed.
+        mute = sum(
+            int(n)
+            for i, n in enumerate(recording.total[: program.first_neuron])
+            if not links[i] and row in plain.starts[i]
+        )
+        out = [(side, line) for side in range(4) for line in range(plain.lines[kind])]
+        siemens += (times - mute) * sum(plain.conductance(row, o) for o in out)
+        columns += (times - mute) * len(out)
+    found = {row.event: row.count for row in report.rows}
+    hcs, lcs = FAULTY["router_hcs"].value, FAULTY["router_lcs"].value
+    ours = hcs * found.get("router HCS read", 0)
+    ours += lcs * found.get("router LCS read", 0)
+    ours += 1e-12 * found.get("router conductance beyond its states [pS]", 0)
+    assert ours == pytest.approx(siemens, abs=0.6e-12 * max(columns, 1))
+    assert found.get("router column compared", 0) == columns
+    devices_read = sum(n for event, n in found.items() if event.startswith("device read"))
+    assert devices_read == 2 * chip.neurons_per_tile * read
+
+
+@given(builds(), st.integers(0, 2**40), st.data())
+@FEW
+def test_a_die_has_the_devices_and_the_leakage_of_its_program(build, seed, data):
+    die = faulty(build, seed, coincidence=False)
+    recording = simulate(die, data.draw(drives(build.network)))
+    real, ideal = (price(p, recording, FAULTY) for p in (die, build.program))
+    assert real.devices == ideal.devices
+    assert real.area == ideal.area
+    assert real.by_component()["static"] == ideal.by_component()["static"]
+
+
 def test_a_die_is_billed_under_its_own_technology_and_from_its_own_run():
     program = tiny()
     die = sample_die(program, RRAM, effects=["coincidence"])

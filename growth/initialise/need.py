@@ -24,18 +24,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from growth.initialise.rest import slope_at_rest, traces
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import snntorch
-
     from growth.model import Expert
 
-__all__ = ["Need", "gradmax", "measure_need", "slope_at_rest", "traces"]
-
-SMALLEST_SLOPE = 1e-4
+__all__ = ["Need", "gradmax", "measure_need"]
 
 
 @dataclass(frozen=True)
@@ -66,52 +63,6 @@ class Need:
     def rank(self) -> int:
         """Numerical rank of the matrix: more new neurons at once share directions."""
         return int(torch.linalg.matrix_rank(self.matrix.double()))
-
-
-def slope_at_rest(cell: snntorch.Leaky) -> float:
-    """Slope of the surrogate gradient of `cell` for a membrane at 0.
-
-    Raises
-    ------
-    MosaicError
-        If it is not finite or below 1e-4: a neuron that starts at rest would not learn.
-
-    Examples
-    --------
-    >>> import snntorch
-    >>> from snntorch import surrogate
-    >>> round(slope_at_rest(snntorch.Leaky(beta=0.9, spike_grad=surrogate.atan())), 3)
-    0.092
-    """
-    at = (-cell.threshold.detach().reshape(-1)[:1]).clone().requires_grad_(True)
-    (slope,) = torch.autograd.grad(cell.spike_grad(at).sum(), at)
-    g0 = float(slope) * float(cell.graded_spikes_factor)
-    if not SMALLEST_SLOPE <= g0 < float("inf"):
-        raise MosaicError(
-            f"The surrogate gradient has slope {g0:.2g} at rest; a neuron that starts there "
-            f"needs at least {SMALLEST_SLOPE:g}. Use surrogate.atan() or a smaller slope."
-        )
-    return g0
-
-
-def traces(spikes: Tensor, leak: float) -> Tensor:
-    """Filter spikes as a membrane does: ``trace[t] = leak * trace[t-1] + spikes[t]``.
-
-    Parameters
-    ----------
-    spikes : (steps, samples, sources)
-
-    Examples
-    --------
-    >>> traces(torch.ones(3, 1, 1), 0.5).flatten().tolist()
-    [1.0, 1.5, 1.75]
-    """
-    kept = torch.zeros_like(spikes[0])
-    out = []
-    for now in spikes:
-        kept = leak * kept + now
-        out.append(kept)
-    return torch.stack(out)
 
 
 def measure_need(
