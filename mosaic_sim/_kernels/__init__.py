@@ -23,6 +23,7 @@ _FILE = {
             "choices", "noise", "normals", "numbers", "reach", "rewire", "router_tables",
             "row_excess", "synapse_devices",
         ),
+        "negotiating": ("gather", "lay_trees", "number_lines"),
         "one_turn": ("one_turn_links", "one_turn_trees"),
         "routes": (
             "comb_trees", "grow_tree", "longest_path", "routing_fault", "shared_line",
