@@ -23,11 +23,9 @@ _FILE = {
             "choices", "noise", "normals", "numbers", "reach", "rewire", "router_tables",
             "row_excess", "synapse_devices",
         ),
-        "negotiating": ("gather", "lay_trees", "number_lines"),
+        "negotiating": ("gather", "lay_trees", "number_lines", "take_up"),
         "one_turn": ("one_turn_links", "one_turn_trees"),
-        "routes": (
-            "comb_trees", "grow_tree", "longest_path", "routing_fault", "shared_line",
-        ),
+        "routes": ("comb_trees", "longest_path", "routing_fault", "shared_line"),
         "steps": ("run", "run_physical"),
         "synapses": (
             "count_sources", "depths", "quantise", "sort_by_source", "synapse_fault",

@@ -7,6 +7,9 @@ from numba import njit
 
 from mosaic_sim._kernels.options import KERNEL, PART
 
+LEAN = 1e-4
+"""Price of a link for each link of distance from the goal that a way should pass close by."""
+
 
 @njit(**PART)
 def push(heap_key, heap_cell, size, key, cell):
@@ -72,18 +75,18 @@ def price_of(load, lines, history, press):
 
 @njit(**PART)
 def cheapest_way(
-    goal, bound, width, origin, exits, tree, size, price, beyond, is_router, mark, stamp, cost,
-    via, heap_key, heap_cell,
+    goal, lean, bound, width, origin, exits, tree, size, price, beyond, is_router, mark, stamp,
+    cost, via, heap_key, heap_cell,
 ):  # fmt: skip
     """Find the cheapest way from the cells `tree[:size]` to `goal`, if below `bound`.
 
-    The search of Hart, Nilsson and Raphael (1968): what is left costs 1 a link at least. The
-    way is left in `via`, backwards: the side by which each cell is entered, -1 in the tree.
+    The search of Hart, Nilsson and Raphael (1968): what is left costs 1 a link at least. Of
+    ways that are equally cheap it takes the one closest to the cell `lean` (-1: any). It is left in `via`, backwards: the side by which each cell is entered, -1 in the tree.
     Returns (cost or infinity, cells looked at).
     """
     heap = 0
     # A hair more than what is left at least: of two that seem alike, go on with the nearer.
-    hair = 1.0001
+    hair = 1.000001
     for k in range(size):
         cell = tree[k]
         stamp[cell] = mark
@@ -111,6 +114,8 @@ def cheapest_way(
             if cell == origin and not exits >> side & 1:
                 continue
             new = here + price[4 * cell + side]
+            if lean >= 0:
+                new += LEAN * least(there, lean, width)
             if stamp[there] == mark and cost[there] <= new:
                 continue
             key = new + hair * least(there, goal, width)
@@ -199,7 +204,7 @@ def improve(
                     stamp[there] = marks[0]  # not to be crossed
                     cost[there] = -1
             found, pops = cheapest_way(
-                end, paid - 1e-3, width, start, exits, tree, size, price, beyond, is_router,
+                end, -1, paid - 1e-3, width, start, exits, tree, size, price, beyond, is_router,
                 marks[0], stamp, cost, via, heap_key, heap_cell,
             )  # fmt: skip
             looked += pops + size // 4
@@ -228,7 +233,7 @@ def improve(
 @njit(**KERNEL)
 def lay_trees(
     order, begin, budget, start, exits, offsets, goals, fixed, position, length, state, pool,
-    filled, load, history, press, passes, shorter, lines, beyond, is_router, width,
+    filled, load, history, press, tries, passes, shorter, lines, beyond, is_router, width,
 ):  # fmt: skip
     """Lay or relay the trees of the sources `order[begin:]`, one after another.
 
@@ -242,7 +247,8 @@ def lay_trees(
 
     With `shorter` all trees are laid anew, and each stays as it was if that does not help.
 
-    `passes` bounds the rounds of improvement of each tree. Stops when `budget` cells were
+    The cheapest of `tries` trees is taken; `passes` bounds the rounds of improvement of each.
+    Stops when `budget` cells were
     looked at, or the pool might be too short. Returns (place in `order`, filled part of the
     pool, goals missed).
     """
@@ -263,7 +269,10 @@ def lay_trees(
     spare = np.empty(cells, np.int32)
     links = np.empty(2 * cells, np.int32)
     near = np.empty(goals.size if goals.size < cells else cells, np.int32)
-    found = np.full(cells, -1, np.int32)  # the last source whose tree has the cell
+    found = np.zeros(cells, np.int64)  # the last attempt whose tree has the cell
+    best = np.empty(cells, np.int32)
+    best_edges = 0
+    trial = 0
     missed = 0
     looked = 0
     for at in range(begin, order.size):
@@ -289,59 +298,85 @@ def lay_trees(
         for e in range(edges):
             links[e] = pool[old + e]
         kept = edges
-        tree[0] = start[i]
-        size = 1
-        found[start[i]] = i
-        for e in range(edges):
-            tree[size] = beyond[links[e]]
-            found[tree[size]] = i
-            size += 1
         first, last = offsets[i], offsets[i + 1]
+        after = np.inf
         missing = 0
-        for j in range(first, last):
-            near[j - first] = -1
-            if found[goals[j]] != i:
-                missing += 1
-                near[j - first] = 1 << 30
-        new = 0  # cells of the tree from which nearness was measured
-        while missing > 0:
-            pick = -1
-            for j in range(last - first):
-                if near[j] < 0:
-                    continue
-                for k in range(new, size):
-                    if is_router[tree[k]] or k == 0:
-                        near[j] = min(near[j], least(tree[k], goals[first + j], width))
-                if pick < 0 or near[j] < near[pick]:
-                    pick = j
-            new = size
-            goal = goals[first + pick]
-            marks[0] += 1
-            paid, pops = cheapest_way(
-                goal, np.inf, width, start[i], exits[i], tree, size, price, beyond, is_router,
-                marks[0], stamp, cost, via, heap_key, heap_cell,
-            )  # fmt: skip
-            looked += pops + size // 4
-            if paid == np.inf:
-                break
-            more = way_back(goal, links, edges, beyond, via)
-            for e in range(edges, more):
+        for attempt in range(tries):
+            edges = kept
+            trial += 1
+            tree[0] = start[i]
+            size = 1
+            found[start[i]] = trial
+            for e in range(edges):
                 tree[size] = beyond[links[e]]
-                found[tree[size]] = i
+                found[tree[size]] = trial
                 size += 1
-            edges = more
-            near[pick] = -1
-            missing -= 1
-        if missing == 0 and last - first > 1 and passes > 0:
-            edges, pops = improve(
-                links, edges, kept, start[i], width, exits[i], passes, price, beyond, is_router,
-                marks, stamp, cost, via, heap_key, heap_cell, tree, entry, children, role,
-                spare,
-            )  # fmt: skip
-            looked += pops
-        after = 0.0
+            missing = 0
+            for j in range(first, last):
+                near[j - first] = -1
+                if found[goals[j]] != trial:
+                    missing += 1
+                    near[j - first] = 1 << 30
+            several = missing > 1
+            new = 0  # cells of the tree from which nearness was measured
+            while missing > 0:
+                pick = -1
+                for j in range(last - first):
+                    if near[j] < 0:
+                        continue
+                    for k in range(new, size):
+                        if is_router[tree[k]] or k == 0:
+                            near[j] = min(near[j], least(tree[k], goals[first + j], width))
+                    # Of the nearest the first, and at the next attempt the last.
+                    if pick < 0 or near[j] < near[pick] + attempt % 2:
+                        pick = j
+                new = size
+                goal = goals[first + pick]
+                lean = -1
+                if missing > 1 and passes > 0:
+                    closest = 1 << 30
+                    for j in range(last - first):
+                        if near[j] >= 0 and j != pick:
+                            apart = least(goals[first + j], goal, width) + near[j]
+                            if apart < closest:
+                                closest = apart
+                                lean = goals[first + j]
+                marks[0] += 1
+                paid, pops = cheapest_way(
+                    goal, lean, np.inf, width, start[i], exits[i], tree, size, price, beyond,
+                    is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
+                )  # fmt: skip
+                looked += pops + size // 4
+                if paid == np.inf:
+                    break
+                more = way_back(goal, links, edges, beyond, via)
+                for e in range(edges, more):
+                    tree[size] = beyond[links[e]]
+                    found[tree[size]] = trial
+                    size += 1
+                edges = more
+                near[pick] = -1
+                missing -= 1
+            if missing == 0 and several and passes > 0:
+                edges, pops = improve(
+                    links, edges, kept, start[i], width, exits[i], passes, price, beyond,
+                    is_router, marks, stamp, cost, via, heap_key, heap_cell, tree, entry,
+                    children, role, spare,
+                )  # fmt: skip
+                looked += pops
+            paid = 0.0
+            for e in range(kept, edges):
+                paid += price[links[e]]
+            if attempt == 0 or (missing == 0 and paid < after - 1e-3):
+                after = paid
+                best_edges = edges
+                for e in range(kept, edges):
+                    best[e] = links[e]
+            if missing > 0 or not several:
+                break
+        edges = best_edges
         for e in range(kept, edges):
-            after += price[links[e]]
+            links[e] = best[e]
         if shorter and (missing > 0 or after > before - 1e-3):
             edges = had
             for e in range(had):
@@ -360,6 +395,46 @@ def lay_trees(
         state[i] = 1 if missing > 0 else 0
         missed += missing
     return order.size, filled, missed
+
+
+@njit(**KERNEL)
+def take_up(
+    of_old, prune, start, offsets, goals, old_offsets, old_links, beyond, position, length,
+    state, pool, load,
+):  # fmt: skip
+    """Take up trees of an older routing, and mark in `state` the sources that miss goals.
+
+    With `prune` branches that lead to no goal are left out, and trees that start elsewhere
+    altogether. Returns the filled part of the pool.
+    """
+    stamp = np.full(beyond.size // 4, -1, np.int64)
+    filled = 0
+    for i in range(start.size):
+        missing = offsets[i + 1] - offsets[i]
+        for j in range(offsets[i], offsets[i + 1]):
+            stamp[goals[j]] = i
+        old = of_old[i]
+        position[i] = filled
+        if old >= 0 and old_offsets[old] < old_offsets[old + 1]:
+            first, last = old_offsets[old], old_offsets[old + 1]
+            for e in range(first, last):
+                missing -= stamp[beyond[old_links[e]]] == i
+            if prune and old_links[first] >> 2 != start[i]:
+                first, missing = last, offsets[i + 1] - offsets[i]
+            # From the ends on: a link stays if it leads to something that is needed.
+            kept = 0
+            for e in range(last - 1, first - 1, -1):
+                if not prune or stamp[beyond[old_links[e]]] == i:
+                    stamp[old_links[e] >> 2] = i
+                    kept += 1
+                    pool[filled + last - first - kept] = old_links[e]
+            for e in range(kept):
+                pool[filled + e] = pool[filled + last - first - kept + e]
+                load[pool[filled + e]] += 1
+            length[i] = kept
+            filled += kept
+        state[i] = 1 if missing > 0 else 0
+    return filled
 
 
 @njit(**KERNEL)

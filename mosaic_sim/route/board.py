@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim import _kernels
+from mosaic_sim.errors import MosaicError
 from mosaic_sim.place import tiles_reached
 from mosaic_sim.route.routing import Routing, entry_lines
 
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
 
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
-    from mosaic_sim.place import Placement
+from mosaic_sim.place import Placement
 
 __all__ = ["Board", "free_lines"]
 
+Trees = tuple["NDArray[np.int64]", "NDArray[np.int32]"]
+"""(offsets, links) of trees one behind the other."""
+
+ROOM = 1 << 24
+"""Links that there is room for at first, at most."""
 SLICE = 1_000_000
 """Cells that one call of the kernel looks at: about a tenth of a second."""
 
@@ -52,53 +58,89 @@ class Board:
         rip: bool = False,
     ) -> None:
         self.network, self.chip, self.placement, self.keep = network, chip, placement, keep
+        self.former = former(network, keep)
         sources = network.sources
+        self.every = np.arange(sources)
         self.start = np.concatenate(
             [chip.port_cells[placement.port], chip.tile_cells[placement.tile]]
-        ).astype(np.int32)
-        offsets, tile = tiles_reached(network, placement, chip)
-        goals = chip.tile_cells[tile]
-        foreign = goals != np.repeat(self.start, np.diff(offsets))
+        )
+        self.reached = tiles_reached(network, placement, chip)
+        goals = chip.tile_cells[self.reached[1]]
+        foreign = goals != np.repeat(self.start, np.diff(self.reached[0]))
         self.goals = goals[foreign]
-        self.offsets = np.concatenate([[0], np.cumsum(foreign)])[offsets].astype(np.int64)
+        self.offsets = np.concatenate([[0], np.cumsum(foreign)])[self.reached[0]]
         self.exits = np.full(sources, 15, np.uint8)
         self.lines = chip.capacity.ravel()
         self.load = np.zeros(4 * chip.cells, np.int32)
         self.position = np.zeros(sources, np.int64)
         self.length = np.zeros(sources, np.int32)
-        self.fixed = np.zeros(sources, np.int32)
-        self.state = np.ones(sources, np.int8)
-        self.filled = 0
-        self.pool = np.empty(chip.cells + min(12 * self.goals.size, 1 << 24), np.int32)
-        self.former = former(network, keep)
+        self.state = np.empty(sources, np.int8)
+        old = _links(keep)
+        room = old[1].size + chip.cells + min(12 * self.goals.size, ROOM)
+        self.pool = np.empty(room, np.int32)
+        self._check_starts(rip)
+        self.filled = _kernels.take_up(
+            self.former, rip, self.start, self.offsets, self.goals, *old[:2],
+            chip.neighbours.ravel(), self.position, self.length, self.state, self.pool,
+            self.load,
+        )  # fmt: skip
+        self.fixed = np.zeros(sources, np.int32) if rip else self.length.copy()
+
+    def _check_starts(self, rip: bool) -> None:
+        """Refuse trees that have to stay but start where their source is no longer."""
+        if self.keep is None or rip:
+            return
+        offsets = self.keep.offsets
+        known = np.flatnonzero(self.former >= 0)
+        known = known[np.diff(offsets)[self.former[known]] > 0]
+        was = self.keep.cell[offsets[self.former[known]]]
+        moved = known[was != self.start[known]]
+        if moved.size:
+            raise MosaicError(
+                f"keep: the tree of source {moved[0]} starts in another place, as those of "
+                f"{moved.size} sources do; with rip=True the trees of sources that have "
+                "moved are laid anew."
+            )
 
     def lay(
         self,
         order: NDArray[np.int64],
-        history: NDArray[np.float32],
-        press: float,
-        passes: int = 2,
+        history: NDArray[np.float32] | None = None,
+        press: float = 0.0,
         *,
+        tries: int = 2,
+        passes: int = 2,
         shorter: bool = False,
-        pulse: Callable[[float], None] | None = None,
     ) -> int:
         """Lay the trees of `order` once, see `_kernels.lay_trees`; return the goals missed."""
+        if history is None:
+            history = np.zeros(self.load.size, np.float32)
         at, missed = 0, 0
         while at < order.size:
             at, self.filled, more = _kernels.lay_trees(
                 order, at, SLICE, self.start, self.exits, self.offsets, self.goals, self.fixed,
                 self.position, self.length, self.state, self.pool, self.filled, self.load,
-                history, np.float32(press), passes, shorter, self.lines,
+                history, np.float32(press), tries, passes, shorter, self.lines,
                 self.chip.neighbours.ravel(), self.chip.is_router, self.chip.shape[1],
             )  # fmt: skip
             missed += more
             if self.filled + self.chip.cells > self.pool.size:
-                self._sweep(order.size - at)
-            if pulse is not None:
-                pulse(at / order.size)
+                self.sweep(order.size - at)
         return missed
 
-    def _sweep(self, left: int) -> None:
+    def draw(self, kernel: Callable[..., tuple[int, int]]) -> None:
+        """Let `kernel` lay trees by rules, without a search, as long as they fit."""
+        at, sources = 0, self.every.size
+        while at < sources:
+            at, self.filled = kernel(
+                at, self.network.first_neuron, *self.reached, self.placement.tile,
+                self.chip.columns, self.lines, self.chip.neighbours, self.chip.tile_cells,
+                self.position, self.length, self.state, self.pool, self.filled, self.load,
+            )  # fmt: skip
+            if at < sources:
+                self.sweep(sources - at)
+
+    def sweep(self, left: int) -> None:
         """Close the gaps in the pool, and make room for the trees that are still to come."""
         live = int(self.length.sum())
         done = max(int(np.count_nonzero(self.length)), 1)
@@ -114,30 +156,33 @@ class Board:
         """Sources too many on each link, (4 * cells,)."""
         return np.maximum(self.load - self.lines, 0)
 
-    def routing(self) -> Routing:
-        """Return the trees as they are, every link on a line of its own."""
+    def trees(self) -> Trees:
+        """Return the trees as they are."""
         offsets = np.concatenate([[0], np.cumsum(self.length, dtype=np.int64)])
         links = np.empty(offsets[-1], np.int32)
-        _kernels.gather(self.position, self.length, self.pool, offsets[:-1], links)
+        _kernels.gather(self.position, self.length, self.pool, offsets, links)
+        return offsets, links
+
+    def routing(self, trees: Trees | None = None) -> Routing:
+        """Give every link of the trees a line of its own; one that was kept has it still."""
+        offsets, links = trees if trees is not None else self.trees()
         base, taken = free_lines(self.chip)
         line = np.full(links.size, -1, np.int16)
-        keep = self.keep
-        old = (np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.int16))
-        if keep is not None:
-            old = keep.offsets, links_of(keep), keep.line
         _kernels.number_lines(
-            self.network.first_neuron, offsets, links, *old, self.former, base, taken,
-            self.placement.slot, self.chip.is_router, line,
+            self.network.first_neuron, offsets, links, *_links(self.keep), self.former, base,
+            taken, self.placement.slot, self.chip.is_router, line,
         )  # fmt: skip
-        return Routing(
-            offsets, links >> 2, (links & 3).astype(np.int8), line,
-            entry_lines(self.placement),
-        )  # fmt: skip
+        cell, side = links >> 2, (links & 3).astype(np.int8)
+        return Routing(offsets, cell, side, line, entry_lines(self.placement))
 
 
-def links_of(routing: Routing) -> NDArray[np.int32]:
-    """Links as single numbers, 4 x cell + side."""
-    return routing.cell * np.int32(4) + routing.side
+def _links(
+    keep: Routing | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int16]]:
+    """(offsets, links, lines) of kept trees; a link is 4 x cell + side."""
+    if keep is None:
+        return np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.int16)
+    return keep.offsets, 4 * keep.cell + keep.side, keep.line
 
 
 def former(network: Network, keep: Routing | None) -> NDArray[np.int64]:

@@ -37,7 +37,9 @@ def cut_bound(network: Network, chip: Chip, placement: Placement) -> int:
     >>> cut_bound(net, Chip(1, 3, 6, 6, 6, 6), ends)  # six sources pass tile 1, in two rows
     3
     """
-    start = np.concatenate([chip.port_cells[placement.port], chip.tile_cells[placement.tile]])
+    start = np.concatenate(
+        [chip.port_cells[placement.port], chip.tile_cells[placement.tile]]
+    )
     begins = np.concatenate(
         [np.ones(placement.port.size, bool), np.zeros(placement.tile.size, bool)]
     )
@@ -55,7 +57,9 @@ def cut_bound(network: Network, chip: Chip, placement: Placement) -> int:
         least = np.minimum.reduceat(where, first)
         size = chip.shape[axis]
         crossing = _crossing(home, most, begins[some], size)
-        crossing = max(crossing, _crossing(size - 1 - home, size - 1 - least, begins[some], size))
+        crossing = max(
+            crossing, _crossing(size - 1 - home, size - 1 - least, begins[some], size)
+        )
         bound = max(bound, -(-crossing // routers))
     return bound
 
