@@ -81,7 +81,8 @@ def cheapest_way(
     """Find the cheapest way from the cells `tree[:size]` to `goal`, if below `bound`.
 
     The search of Hart, Nilsson and Raphael (1968): what is left costs 1 a link at least. Of
-    ways that are equally cheap it takes the one closest to the cell `lean` (-1: any). It is left in `via`, backwards: the side by which each cell is entered, -1 in the tree.
+    ways that are equally cheap it takes one close to the cell `lean` (-1: any). It is left in
+    `via`, backwards: the side by which each cell is entered, -1 in the tree.
     Returns (cost or infinity, cells looked at).
     """
     heap = 0

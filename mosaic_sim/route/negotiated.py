@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 __all__ = ["negotiate", "negotiated", "settle"]
 
-PRESS, GROWTH, MOST_PRESS = 0.5, 1.5, 50.0
+PRESS, GROWTH, MOST_PRESS = 0.05, 2.0, 50.0
 """Price of one source too many, in links: at first, from round to round, and at most."""
 GRUDGE = 0.3
-"""What a link costs more for ever for each round with one source too many, in links."""
+"""What the most overfull link costs more for ever after each round, in links; others less."""
 PATIENCE = 40
 """Rounds without progress after which there is no hope."""
 ALONE = 12
@@ -116,7 +116,7 @@ def _bargain(board: Board, search: Search) -> tuple[int, int]:
         search.report(1 - 1 / (1 + turn / 10), left)
         if since >= patience:
             return turn, left
-        history += np.float32(GRUDGE) * over
+        history += np.float32(GRUDGE) * over / over.max()
         press = min(press * GROWTH, MOST_PRESS)
 
 

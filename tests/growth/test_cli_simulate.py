@@ -300,7 +300,8 @@ def test_every_option_arrives(mosaic, folder, spikes, tmp_path):
         ((*SNNTORCH, "--exact"), {"exact": True}),
         ((*SNNTORCH, "--levels", "3"), {"levels": 3}),
         ((*SNNTORCH, "--technology", "rram-22nm"), {"technology": "rram-22nm"}),
-        ((*SNNTORCH, "--placer", "in-order", "--router", "trunk"), {"places": ("in order", "trunk")}),
+        ((*SNNTORCH, "--placer", "in-order"), {"places": ("in order", "negotiated")}),
+        ((*SNNTORCH, "--router", "trunk"), {"places": ("greedy", "trunk")}),
     ]  # fmt: skip
     found = []
     for k, (args, options) in enumerate(cases):
@@ -344,7 +345,9 @@ def test_large_networks_are_placed_and_routed_quickly(mosaic, folder, monkeypatc
     ):
         monkeypatch.setattr(simulation, "LARGE", large)
         assert said in words(mosaic(*args)[1])
-    assert "placed greedy, routed negotiated" in words(mosaic(*args, "--placer", "greedy")[1])
+    assert "placed greedy, routed negotiated" in words(
+        mosaic(*args, "--placer", "greedy")[1]
+    )
 
 
 def test_figures_are_drawn_beside_their_numbers(mosaic, folder, spikes, tmp_path):
