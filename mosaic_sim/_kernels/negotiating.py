@@ -53,10 +53,9 @@ def drop(heap_key, heap_cell, size):
 
 
 @njit(**PART)
-def least(cell, goal, width):
+def least(down, right):
     """Links from a routing tile to a cell, at least: a tile straight ahead is in the way."""
-    down = abs(cell // width - goal // width)
-    right = abs(cell % width - goal % width)
+    down, right = abs(down), abs(right)
     if (down == 0 and right > 1) or (right == 0 and down > 1):
         return down + right + 2
     return down + right
@@ -75,8 +74,8 @@ def price_of(load, lines, history, press):
 
 @njit(**PART)
 def cheapest_way(
-    goal, lean, bound, width, origin, exits, tree, size, price, beyond, is_router, mark, stamp,
-    cost, via, heap_key, heap_cell,
+    goal, lean, bound, row, column, origin, exits, tree, size, price, beyond, is_router, mark,
+    stamp, cost, via, heap_key, heap_cell,
 ):  # fmt: skip
     """Find the cheapest way from the cells `tree[:size]` to `goal`, if below `bound`.
 
@@ -88,13 +87,14 @@ def cheapest_way(
     heap = 0
     # A hair more than what is left at least: of two that seem alike, go on with the nearer.
     hair = 1.000001
+    to_row, to_column = row[goal], column[goal]
     for k in range(size):
         cell = tree[k]
         stamp[cell] = mark
         cost[cell] = 0
         via[cell] = -1
         if is_router[cell] or cell == origin:
-            key = hair * least(cell, goal, width)
+            key = hair * least(row[cell] - to_row, column[cell] - to_column)
             if key < bound:
                 heap = push(heap_key, heap_cell, heap, key, cell)
     pops = 0
@@ -106,7 +106,7 @@ def cheapest_way(
         heap = drop(heap_key, heap_cell, heap)
         pops += 1
         here = cost[cell]
-        if key > here + hair * least(cell, goal, width) + 1e-9:
+        if key > here + hair * least(row[cell] - to_row, column[cell] - to_column) + 1e-9:
             continue  # it was reached more cheaply since
         for side in range(4):
             there = beyond[4 * cell + side]
@@ -116,10 +116,10 @@ def cheapest_way(
                 continue
             new = here + price[4 * cell + side]
             if lean >= 0:
-                new += LEAN * least(there, lean, width)
+                new += LEAN * least(row[there] - row[lean], column[there] - column[lean])
             if stamp[there] == mark and cost[there] <= new:
                 continue
-            key = new + hair * least(there, goal, width)
+            key = new + hair * least(row[there] - to_row, column[there] - to_column)
             if key >= bound:
                 continue
             stamp[there] = mark
@@ -147,14 +147,15 @@ def way_back(goal, links, edges, beyond, via):
 
 @njit(**PART)
 def improve(
-    links, edges, fixed, start, width, exits, passes, price, beyond, is_router, marks, stamp,
-    cost, via, heap_key, heap_cell, tree, entry, children, role, spare,
+    links, edges, fixed, start, row, column, exits, passes, free, price, beyond, is_router, marks,
+    stamp, cost, via, heap_key, heap_cell, tree, entry, children, role, spare,
 ):  # fmt: skip
     """Exchange key paths of the tree `links[:edges]` for cheaper ones, until none is left.
 
     A key path has no branch and no goal inside. Without it the tree falls in two; what hangs
     below its end is joined to the rest as cheaply as possible (Voss 1992). The first `fixed`
-    links stay. Returns (links, cells looked at).
+    links stay, and so do key paths on which no link costs more than in `free`. Returns (links,
+    cells looked at).
     """
     looked = 0
     for _ in range(passes):
@@ -176,12 +177,17 @@ def improve(
                 continue
             top = k
             paid = np.float64(price[links[k]])
+            wanted = price[links[k]] > free[links[k]]
             while True:
                 above = entry[links[top] >> 2]
                 if above < fixed or children[links[top] >> 2] != 1:
                     break
                 top = above
                 paid += price[links[top]]
+                wanted |= price[links[top]] > free[links[top]]
+            if not wanted:
+                k -= 1
+                continue
             # 0: above the path, 1: inside it, 2: its end and below. Parents come first.
             marks[0] += 1
             role[start] = 0
@@ -205,8 +211,8 @@ def improve(
                     stamp[there] = marks[0]  # not to be crossed
                     cost[there] = -1
             found, pops = cheapest_way(
-                end, -1, paid - 1e-3, width, start, exits, tree, size, price, beyond, is_router,
-                marks[0], stamp, cost, via, heap_key, heap_cell,
+                end, -1, paid - 1e-3, row, column, start, exits, tree, size, price, beyond,
+                is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
             )  # fmt: skip
             looked += pops + size // 4
             if found < paid - 1e-3:
@@ -234,7 +240,7 @@ def improve(
 @njit(**KERNEL)
 def lay_trees(
     order, begin, budget, start, exits, offsets, goals, fixed, position, length, state, pool,
-    filled, load, history, press, tries, passes, shorter, lines, beyond, is_router, width,
+    filled, load, history, press, tries, passes, patch, shorter, lines, beyond, is_router, width,
 ):  # fmt: skip
     """Lay or relay the trees of the sources `order[begin:]`, one after another.
 
@@ -246,6 +252,7 @@ def lay_trees(
     `press` negative: full links are shut, and sources whose goals cannot be reached so keep
     state 1). `exits` are the sides, as bits, on which a source may leave its tile.
 
+    With `patch` a tree is not laid anew, only key paths with overfull links are exchanged.
     With `shorter` all trees are laid anew, and each stays as it was if that does not help.
 
     The cheapest of `tries` trees is taken; `passes` bounds the rounds of improvement of each.
@@ -254,8 +261,16 @@ def lay_trees(
     pool, goals missed).
     """
     cells = is_router.size
+    row = np.empty(cells, np.int32)
+    column = np.empty(cells, np.int32)
+    for c in range(cells):
+        row[c] = c // width
+        column[c] = c % width
+    free = np.empty(4 * cells, np.float32)
+    none = np.zeros(4 * cells, np.float32)
     price = np.empty(4 * cells, np.float32)
     for e in range(4 * cells):
+        free[e] = 1 + history[e]
         price[e] = price_of(load[e], lines[e], history[e], press)
     marks = np.zeros(1, np.int64)
     stamp = np.zeros(cells, np.int64)
@@ -302,79 +317,102 @@ def lay_trees(
         first, last = offsets[i], offsets[i + 1]
         after = np.inf
         missing = 0
-        for attempt in range(tries):
-            edges = kept
-            trial += 1
-            tree[0] = start[i]
-            size = 1
-            found[start[i]] = trial
-            for e in range(edges):
-                tree[size] = beyond[links[e]]
-                found[tree[size]] = trial
-                size += 1
-            missing = 0
-            for j in range(first, last):
-                near[j - first] = -1
-                if found[goals[j]] != trial:
-                    missing += 1
-                    near[j - first] = 1 << 30
-            several = missing > 1
-            new = 0  # cells of the tree from which nearness was measured
-            while missing > 0:
-                pick = -1
-                for j in range(last - first):
-                    if near[j] < 0:
-                        continue
-                    for k in range(new, size):
-                        if is_router[tree[k]] or k == 0:
-                            near[j] = min(near[j], least(tree[k], goals[first + j], width))
-                    # Of the nearest the first, and at the next attempt the last.
-                    if pick < 0 or near[j] < near[pick] + attempt % 2:
-                        pick = j
-                new = size
-                goal = goals[first + pick]
-                lean = -1
-                if missing > 1 and passes > 0:
-                    closest = 1 << 30
-                    for j in range(last - first):
-                        if near[j] >= 0 and j != pick:
-                            apart = least(goals[first + j], goal, width) + near[j]
-                            if apart < closest:
-                                closest = apart
-                                lean = goals[first + j]
-                marks[0] += 1
-                paid, pops = cheapest_way(
-                    goal, lean, np.inf, width, start[i], exits[i], tree, size, price, beyond,
-                    is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
-                )  # fmt: skip
-                looked += pops + size // 4
-                if paid == np.inf:
-                    break
-                more = way_back(goal, links, edges, beyond, via)
-                for e in range(edges, more):
+        if patch and state[i] == 0:
+            for e in range(had):
+                links[e] = pool[old + e]
+            best_edges, pops = improve(
+                links, had, kept, start[i], row, column, exits[i], 1, none if shorter else free,
+                price, beyond, is_router, marks, stamp, cost, via, heap_key, heap_cell, tree,
+                entry, children, role, spare,
+            )  # fmt: skip
+            looked += pops
+            after = 0.0
+            for e in range(kept, best_edges):
+                best[e] = links[e]
+                after += price[links[e]]
+        else:
+            for attempt in range(tries):
+                edges = kept
+                trial += 1
+                tree[0] = start[i]
+                size = 1
+                found[start[i]] = trial
+                for e in range(edges):
                     tree[size] = beyond[links[e]]
                     found[tree[size]] = trial
                     size += 1
-                edges = more
-                near[pick] = -1
-                missing -= 1
-            if missing == 0 and several and passes > 0:
-                edges, pops = improve(
-                    links, edges, kept, start[i], width, exits[i], passes, price, beyond,
-                    is_router, marks, stamp, cost, via, heap_key, heap_cell, tree, entry,
-                    children, role, spare,
-                )  # fmt: skip
-                looked += pops
-            paid = 0.0
-            for e in range(kept, edges):
-                paid += price[links[e]]
-            if attempt == 0 or (missing == 0 and paid < after - 1e-3):
-                after = paid
-                best_edges = edges
+                missing = 0
+                for j in range(first, last):
+                    near[j - first] = -1
+                    if found[goals[j]] != trial:
+                        missing += 1
+                        near[j - first] = 1 << 30
+                several = missing > 1
+                new = 0  # cells of the tree from which nearness was measured
+                while missing > 0:
+                    pick = -1
+                    for j in range(last - first):
+                        if near[j] < 0:
+                            continue
+                        for k in range(new, size):
+                            if is_router[tree[k]] or k == 0:
+                                near[j] = min(
+                                    near[j],
+                                    least(
+                                        row[tree[k]] - row[goals[first + j]],
+                                        column[tree[k]] - column[goals[first + j]],
+                                    ),
+                                )
+                        # Of the nearest the first, and at the next attempt the last.
+                        if pick < 0 or near[j] < near[pick] + attempt % 2:
+                            pick = j
+                    new = size
+                    goal = goals[first + pick]
+                    lean = -1
+                    if missing > 1 and passes > 0:
+                        closest = 1 << 30
+                        for j in range(last - first):
+                            if near[j] >= 0 and j != pick:
+                                apart = near[j] + least(
+                                    row[goals[first + j]] - row[goal],
+                                    column[goals[first + j]] - column[goal],
+                                )
+                                if apart < closest:
+                                    closest = apart
+                                    lean = goals[first + j]
+                    marks[0] += 1
+                    paid, pops = cheapest_way(
+                        goal, lean, np.inf, row, column, start[i], exits[i], tree, size, price,
+                        beyond, is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
+                    )  # fmt: skip
+                    looked += pops + size // 4
+                    if paid == np.inf:
+                        break
+                    more = way_back(goal, links, edges, beyond, via)
+                    for e in range(edges, more):
+                        tree[size] = beyond[links[e]]
+                        found[tree[size]] = trial
+                        size += 1
+                    edges = more
+                    near[pick] = -1
+                    missing -= 1
+                if missing == 0 and several and passes > 0:
+                    edges, pops = improve(
+                        links, edges, kept, start[i], row, column, exits[i], passes, none, price,
+                        beyond, is_router, marks, stamp, cost, via, heap_key, heap_cell, tree,
+                        entry, children, role, spare,
+                    )  # fmt: skip
+                    looked += pops
+                paid = 0.0
                 for e in range(kept, edges):
-                    best[e] = links[e]
-            if missing > 0 or not several:
-                break
+                    paid += price[links[e]]
+                if attempt == 0 or (missing == 0 and paid < after - 1e-3):
+                    after = paid
+                    best_edges = edges
+                    for e in range(kept, edges):
+                        best[e] = links[e]
+                if missing > 0 or not several:
+                    break
         edges = best_edges
         for e in range(kept, edges):
             links[e] = best[e]

@@ -14,6 +14,7 @@ from mosaic_sim.errors import MosaicError, suggest
 from mosaic_sim.place import Search, check_placement
 from mosaic_sim.progress import progress_bar
 from mosaic_sim.route.bounds import cut_bound
+from mosaic_sim.route.least import LeastLines, minimum_lines
 from mosaic_sim.route.negotiated import negotiated
 from mosaic_sim.route.one_turn import (
     OneTurnLoads,
@@ -33,11 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTERS",
+    "LeastLines",
     "OneTurnLoads",
     "Router",
     "Routing",
     "check_routing",
     "cut_bound",
+    "minimum_lines",
     "negotiated",
     "one_turn",
     "one_turn_loads",

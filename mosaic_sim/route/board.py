@@ -110,6 +110,7 @@ class Board:
         *,
         tries: int = 2,
         passes: int = 2,
+        patch: bool = False,
         shorter: bool = False,
     ) -> int:
         """Lay the trees of `order` once, see `_kernels.lay_trees`; return the goals missed."""
@@ -120,7 +121,7 @@ class Board:
             at, self.filled, more = _kernels.lay_trees(
                 order, at, SLICE, self.start, self.exits, self.offsets, self.goals, self.fixed,
                 self.position, self.length, self.state, self.pool, self.filled, self.load,
-                history, np.float32(press), tries, passes, shorter, self.lines,
+                history, np.float32(press), tries, passes, patch, shorter, self.lines,
                 self.chip.neighbours.ravel(), self.chip.is_router, self.chip.shape[1],
             )  # fmt: skip
             missed += more

@@ -35,6 +35,8 @@ PRESS, GROWTH, MOST_PRESS = 0.05, 2.0, 50.0
 """Price of one source too many, in links: at first, from round to round, and at most."""
 GRUDGE = 0.3
 """What the most overfull link costs more for ever after each round, in links; others less."""
+WHOLE = 6
+"""Every so many rounds trees on overfull links are laid anew as a whole, not path by path."""
 PATIENCE = 40
 """Rounds without progress after which there is no hope."""
 ALONE = 12
@@ -77,11 +79,10 @@ def negotiate(board: Board, search: Search) -> Routing:
         turn, left = _bargain(board, search)
         if left == 0:
             found = board.trees()
-            for _ in range(round(2 * search.effort)):
+            for _ in range(round(search.effort)):
                 before = found[1].size
                 board.lay(board.every, press=-1.0, shorter=True)
                 found = board.trees()
-                search.report(1.0, 0)
                 if found[1].size > 0.999 * before:
                     break
     except KeyboardInterrupt:
@@ -102,8 +103,7 @@ def _bargain(board: Board, search: Search) -> tuple[int, int]:
     patience = max(4, round(PATIENCE * search.effort))
     while True:
         order = movable if turn < alone else board.every
-        first = turn == 0
-        board.lay(order, history, press, tries=2 if first else 1)
+        board.lay(order, history, press, tries=1, patch=turn % WHOLE != WHOLE - 1)
         turn += 1
         over = board.over()
         left = int(over.sum())
