@@ -58,6 +58,7 @@ class Board:
         rip: bool = False,
     ) -> None:
         self.network, self.chip, self.placement, self.keep = network, chip, placement, keep
+        self.rip = rip and keep is not None
         self.former = former(network, keep)
         sources = network.sources
         self.every = np.arange(sources)
