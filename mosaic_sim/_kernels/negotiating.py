@@ -7,6 +7,8 @@ from numba import njit
 
 from mosaic_sim._kernels.options import KERNEL, PART
 
+EMPTY = 5e-3
+"""What a full link costs more than an empty one, where it can decide among equals only."""
 LEAN = 1e-4
 """Price of a link for each link of distance from the goal that a way should pass close by."""
 
@@ -63,12 +65,17 @@ def least(down, right):
 
 @njit(**PART)
 def price_of(load, lines, history, press):
-    """Price of one more source on a link; a full link has none if `press` is negative."""
+    """Price of one more source on a link; a full link has none if `press` is negative.
+
+    Then, as nothing is taken back, emptier links are a little cheaper.
+    """
     over = load + 1 - lines
+    if lines == 0 or (over > 0 and press < 0):
+        return np.float32(np.inf)
+    if press < 0:
+        return 1 + history + EMPTY * load / lines
     if over <= 0:
         return 1 + history
-    if press < 0 or lines == 0:
-        return np.float32(np.inf)
     return (1 + history) * (1 + press * over)
 
 

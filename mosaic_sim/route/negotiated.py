@@ -74,7 +74,7 @@ def settle(board: Board, search: Search) -> Routing:
 def negotiate(board: Board, search: Search) -> Routing:
     """Lay all that is missing on the board and move trees until no link is overfull."""
     found: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None
-    turn, left = 0, -1
+    turn, left, tries = 0, -1, 1 if search.effort < 2 else 2
     # What was kept and may yet move only does so to make room.
     loose = np.flatnonzero(board.length == 0) if board.rip else board.every
     try:
@@ -83,7 +83,7 @@ def negotiate(board: Board, search: Search) -> Routing:
             found = board.trees()
             for _ in range(round(search.effort)):
                 before = found[1].size
-                board.lay(loose, press=-1.0, shorter=True)
+                board.lay(loose, press=-1.0, tries=tries, shorter=True)
                 found = board.trees()
                 if found[1].size > 0.999 * before:
                     break
