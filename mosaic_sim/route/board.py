@@ -158,7 +158,8 @@ class Board:
 
     def over(self) -> NDArray[np.int32]:
         """Sources too many on each link, (4 * cells,)."""
-        return np.maximum(self.load - self.lines, 0)
+        over: NDArray[np.int32] = np.maximum(self.load - self.lines, 0)
+        return over
 
     def missing(self) -> tuple[int, int]:
         """Return a source whose tree misses a goal, and the cell of that goal."""
