@@ -211,7 +211,7 @@ def simulate(
     ] = None,
     router: Annotated[
         str | None,
-        typer.Option(help="greedy, comb or one_turn; by the size of the network."),
+        typer.Option(help="negotiated (the default), steiner, trunk or one_turn."),
     ] = None,
     levels: Annotated[
         int | None, typer.Option(help="Conductance levels of a device; 16 by default.")

@@ -179,7 +179,7 @@ def simulate_file(
         A TOML file, or the name of a preset.
     placer, router : str, optional
         A name in `mosaic_sim.place.PLACERS`, `mosaic_sim.route.ROUTERS`; by default the
-        thorough ones, and the quick ones for more than 2000 neurons.
+        thorough placer, and the quick one for more than 2000 neurons; and `negotiated`.
     levels : int, optional
         Conductance levels of a device.
     exact : bool, optional
@@ -311,7 +311,7 @@ def put_on_chip(
     large = network.neurons > LARGE
     places = (
         _known("placer", placer or ("in order" if large else "greedy"), PLACERS),
-        _known("router", router or ("comb" if large else "greedy"), ROUTERS),
+        _known("router", router or "negotiated", ROUTERS),
     )
     placement = place(network, chip, placer=PLACERS[places[0]])
     routing = route(network, chip, placement, router=ROUTERS[places[1]])

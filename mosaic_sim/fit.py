@@ -375,7 +375,9 @@ def least_lines(
     CapacityError
         If not even `chip` can be routed.
     """
-    choose: dict[str, Any] = {} if router is None else {"router": router}
+    choose: dict[str, Any] = {"progress": False}
+    if router is not None:
+        choose["router"] = router
     seen: dict[Lines, Routing] = {}
     illegal: list[Lines] = []
     tried = 0
