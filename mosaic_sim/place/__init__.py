@@ -13,7 +13,9 @@ import numpy as np
 
 from mosaic_sim.errors import CapacityError, MosaicError, suggest
 from mosaic_sim.place.greedy import greedy
+from mosaic_sim.place.hilbert import hilbert
 from mosaic_sim.place.in_order import in_order
+from mosaic_sim.place.multilevel import multilevel
 from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
 from mosaic_sim.place.placement import (
     Placement,
@@ -22,6 +24,8 @@ from mosaic_sim.place.placement import (
     check_sites,
     tiles_reached,
 )
+from mosaic_sim.place.scatter import scatter
+from mosaic_sim.place.spectral import spectral
 from mosaic_sim.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,9 +44,13 @@ __all__ = [
     "arrivals",
     "check_placement",
     "greedy",
+    "hilbert",
     "hop_cost",
     "in_order",
+    "multilevel",
     "place",
+    "scatter",
+    "spectral",
     "tiles_reached",
 ]
 
@@ -66,7 +74,14 @@ class Placer(Protocol):
         """
 
 
-PLACERS: dict[str, Placer] = {"greedy": greedy, "in order": in_order}
+PLACERS: dict[str, Placer] = {
+    "greedy": greedy,
+    "in order": in_order,
+    "random": scatter,
+    "hilbert": hilbert,
+    "spectral": spectral,
+    "multilevel": multilevel,
+}
 
 
 def place(
@@ -79,6 +94,7 @@ def place(
     placer: Placer | str = greedy,
     effort: float = 1.0,
     seed: int = 0,
+    spread: bool = False,
     progress: bool | None = None,
 ) -> Placement:
     """Find a tile and a slot for every neuron, and a port for every input.
@@ -101,6 +117,9 @@ def place(
         How hard a placer that searches does so; see `Search`.
     seed : int
         The same seed gives the same layout.
+    spread : bool
+        Whether to leave free slots on every tile, for growth: half of an even share, and at
+        least one where there are enough. "greedy" and "in order" take no notice.
     progress : bool or None
         Whether to show a bar after a second; None: if stderr is a terminal.
 
@@ -155,7 +174,7 @@ def place(
 
         placement = placer(
             network, chip, keep=keep, rates=rate, allowed=allowed,
-            search=Search(effort, seed, report),
+            search=Search(effort, seed, report, spread),
         )  # fmt: skip
     check_placement(network, chip, placement)
     return placement

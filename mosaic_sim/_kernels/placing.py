@@ -1,0 +1,168 @@
+"""Compiled loops that place clusters, each of them one tile's worth, on the sites of a chip.
+
+Nodes are clusters, which have one site each, and ports, which stay where they are. The cost is
+``sum over links of weight x hops[rows apart, columns apart]``, each link counted once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from mosaic_sim._kernels.options import KERNEL, PART
+
+
+@njit(**PART)
+def draw(state):
+    """Return the next of 2**32 whole numbers (xorshift64*; Vigna 2016) and step `state`."""
+    x = state[0]
+    x ^= x >> np.uint64(12)
+    x ^= x << np.uint64(25)
+    x ^= x >> np.uint64(27)
+    state[0] = x
+    return np.int64((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(32))
+
+
+@njit(**KERNEL)
+def split_sites(x, y, site_row, site_column, site_of):
+    """Give each cluster a site of its own: halve sites and clusters again and again.
+
+    Sites are halved across their longer extent, clusters in the same numbers by `x` (columns)
+    or `y` (rows). As many clusters as sites; the sites' rows and columns go to `site_of`.
+    """
+    n = x.size
+    sites = np.arange(n)
+    nodes = np.arange(n)
+    key = np.empty(n, np.float64)
+    held = np.empty(n, np.int64)
+    begin = np.empty(64, np.int64)
+    end = np.empty(64, np.int64)
+    begin[0], end[0] = 0, n
+    depth = 1
+    while depth:
+        depth -= 1
+        a, b = begin[depth], end[depth]
+        if b - a == 0:
+            continue
+        if b - a == 1:
+            site_of[nodes[a]] = sites[a]
+            continue
+        r0, r1 = site_row[sites[a]], site_row[sites[a]]
+        c0, c1 = site_column[sites[a]], site_column[sites[a]]
+        for i in range(a, b):
+            r0, r1 = min(r0, site_row[sites[i]]), max(r1, site_row[sites[i]])
+            c0, c1 = min(c0, site_column[sites[i]]), max(c1, site_column[sites[i]])
+        across = c1 - c0 >= r1 - r0
+        big = np.float64(r1 - r0 + c1 - c0 + 1)
+        low = c0 if across else r0
+        for i in range(a, b):
+            s = sites[i]
+            if across:
+                key[i] = (site_column[s] - c0) * big + site_row[s] - r0
+            else:
+                key[i] = (site_row[s] - r0) * big + site_column[s] - c0
+        order = np.argsort(key[a:b])
+        for i in range(b - a):
+            held[a + i] = sites[a + order[i]]
+        for i in range(a, b):
+            sites[i] = held[i]
+        # Cut between two columns (rows) where that is possible, as near the middle as may be.
+        middle = (a + b) // 2
+        cut = middle
+        for i in range(a + 1, b):
+            s, t = sites[i - 1], sites[i]
+            fresh = (
+                site_column[s] != site_column[t] if across else site_row[s] != site_row[t]
+            )
+            if fresh and (cut == middle or abs(i - middle) < abs(cut - middle)):
+                if abs(i - middle) * 4 <= b - a:
+                    cut = i
+        if low < 0:
+            cut = middle
+        for i in range(a, b):
+            key[i] = x[nodes[i]] if across else y[nodes[i]]
+        order = np.argsort(key[a:b])
+        for i in range(b - a):
+            held[a + i] = nodes[a + order[i]]
+        for i in range(a, b):
+            nodes[i] = held[i]
+        begin[depth], end[depth] = a, cut
+        begin[depth + 1], end[depth + 1] = cut, b
+        depth += 2
+
+
+@njit(**KERNEL)
+def layout_cost(offsets, partner, weight, row, column, hops):
+    """Sum of weight x hops over all links of a symmetric graph, each counted once."""
+    total = 0.0
+    for a in range(offsets.size - 1):
+        for k in range(offsets[a], offsets[a + 1]):
+            b = partner[k]
+            if b > a:
+                total += weight[k] * hops[abs(row[a] - row[b]), abs(column[a] - column[b])]
+    return total
+
+
+@njit(**KERNEL)
+def anneal_sites(
+    offsets, partner, weight, row, column, site_of, node_at, site_row, site_column, tile_site,
+    hops, reach, hot, cold, proposals, state,
+):  # fmt: skip
+    """Swap clusters, or move them to empty sites, by simulated annealing; return the change.
+
+    Proposes sites beside a partner of the cluster, or at most `reach` rows and columns away.
+    `row`, `column` are those of all nodes; `node_at` is -1 at an empty site; `tile_site` the
+    site of each tile of the array, -1 if it has none. Temperature falls from `hot` to `cold`.
+    """
+    rows, columns = tile_site.shape
+    clusters = site_of.size
+    change = 0.0
+    heat = hot
+    cooling = (cold / hot) ** (1.0 / max(proposals, 1)) if hot > 0 else 0.0
+    for _ in range(proposals):
+        heat *= cooling
+        a = draw(state) % clusters
+        here = site_of[a]
+        r, c = row[a], column[a]
+        links = offsets[a + 1] - offsets[a]
+        spread = reach
+        if links > 0 and draw(state) % 2 == 0:
+            b = partner[offsets[a] + draw(state) % links]
+            r, c = row[b], column[b]
+            spread = 1
+        r += draw(state) % (2 * spread + 1) - spread
+        c += draw(state) % (2 * spread + 1) - spread
+        if r < 0 or r >= rows or c < 0 or c >= columns:
+            continue
+        there = tile_site[r, c]
+        if there < 0 or there == here:
+            continue
+        b = node_at[there]
+        r0, c0 = row[a], column[a]
+        delta = 0.0
+        for k in range(offsets[a], offsets[a + 1]):
+            o = partner[k]
+            if o != b:
+                delta += weight[k] * (
+                    hops[abs(r - row[o]), abs(c - column[o])]
+                    - hops[abs(r0 - row[o]), abs(c0 - column[o])]
+                )
+        if b >= 0:
+            for k in range(offsets[b], offsets[b + 1]):
+                o = partner[k]
+                if o != a:
+                    delta += weight[k] * (
+                        hops[abs(r0 - row[o]), abs(c0 - column[o])]
+                        - hops[abs(r - row[o]), abs(c - column[o])]
+                    )
+        if delta > 0 and (
+            heat <= 0 or delta > -heat * np.log((draw(state) + 1.0) * 2.0**-32)
+        ):
+            continue
+        change += delta
+        row[a], column[a], site_of[a] = r, c, there
+        node_at[there] = a
+        node_at[here] = b
+        if b >= 0:
+            row[b], column[b], site_of[b] = r0, c0, here
+    return change

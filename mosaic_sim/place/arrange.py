@@ -1,0 +1,219 @@
+"""Which cluster of neurons goes to which tile: a quadratic assignment problem.
+
+With the clusters given, the cost of a placement is exactly the sum over pairs of clusters of
+(rate of the sources in one that reach the other) x hops, so that moving a cluster needs only
+its own links.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_sim import _kernels
+from mosaic_sim.place.partition import Links, link_graph
+from mosaic_sim.place.task import generator_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mosaic_sim.place.task import Task
+
+__all__ = ["Layout", "arrange", "cluster_links", "eigenvectors"]
+
+POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+"""Sharpening: a few random far links bend the picture, and high powers hide them."""
+
+
+def cluster_links(
+    task: Task, part: NDArray[np.int64], parts: int, port: NDArray[np.int32] | None
+) -> Links:
+    """Rates between clusters, and from ports, which are the nodes after the clusters."""
+    network = task.network
+    offsets, reached, _ = _kernels.tiles_reached(
+        network.offsets, network.target, part.astype(np.int32), parts
+    )
+    fan_out = np.diff(offsets)
+    ports = len(task.chip.port_sites)
+    outside = np.zeros(network.first_neuron, np.int64) if port is None else parts + port
+    home = np.repeat(np.concatenate([outside, part]), fan_out)
+    rate = np.repeat(task.rates, fan_out)
+    if port is None:
+        begin = offsets[network.first_neuron]
+        home, rate, reached = home[begin:], rate[begin:], reached[begin:]
+    return link_graph(home, reached, rate, parts + ports)
+
+
+class Layout:
+    """Clusters on sites, one each; moved in place by `anneal`."""
+
+    def __init__(
+        self, task: Task, links: Links, sites: NDArray[np.int64], site_of: NDArray[np.int64]
+    ) -> None:
+        """Put cluster k on ``sites[site_of[k]]``; `sites` are the tiles that may be used."""
+        self.task, self.links, self.sites = task, links, sites
+        self.site_of = site_of.astype(np.int64)
+        tiles = task.chip.tiles
+        self.site_row, self.site_column = task.site_row[sites], task.site_column[sites]
+        self.row = np.concatenate([self.site_row[site_of], task.site_row[tiles:]])
+        self.column = np.concatenate([self.site_column[site_of], task.site_column[tiles:]])
+        self.node_at = np.full(sites.size, -1, np.int64)
+        self.node_at[site_of] = np.arange(site_of.size)
+        self.tile_site = np.full((task.chip.rows, task.chip.columns), -1, np.int64)
+        self.tile_site.flat[sites] = np.arange(sites.size)
+
+    @property
+    def cost(self) -> float:
+        """Rate x hops of this layout."""
+        return float(
+            _kernels.layout_cost(*self.links, self.row, self.column, self.task.chip.hop_table)
+        )
+
+    @property
+    def tile(self) -> NDArray[np.int64]:
+        """Tile of each cluster."""
+        return self.sites[self.site_of]
+
+    def anneal(
+        self, hot: float, cold: float, proposals: int, reach: int, key: int
+    ) -> float:
+        """Swap clusters at falling temperature; return the change of the cost."""
+        state = generator_state(self.task.search.seed, 1, key)
+        change = 0.0
+        slices = max(proposals // 50_000, 1)
+        ladder = np.geomspace(hot, cold, slices + 1) if hot > 0 else np.zeros(slices + 1)
+        for k in range(slices):
+            change += _kernels.anneal_sites(
+                *self.links, self.row, self.column, self.site_of, self.node_at,
+                self.site_row, self.site_column, self.tile_site, self.task.chip.hop_table,
+                reach, ladder[k], ladder[k + 1], proposals // slices, state,
+            )  # fmt: skip
+        return change
+
+
+def assign(
+    x: NDArray[np.float64], y: NDArray[np.float64], layout: Layout
+) -> NDArray[np.int64]:
+    """Sites for clusters at (x, y): median cuts of both."""
+    out = np.empty(x.size, np.int64)
+    _kernels.split_sites(
+        np.ascontiguousarray(x), np.ascontiguousarray(y), layout.site_row, layout.site_column,
+        out,
+    )  # fmt: skip
+    return out
+
+
+def eigenvectors(links: Links, nodes: int, power: float, count: int) -> NDArray[np.float64]:
+    """Slow modes of diffusion on the graph with weights ** power, (nodes, count)."""
+    from scipy.sparse import csr_array, diags_array
+    from scipy.sparse.linalg import eigsh
+
+    graph = csr_array(
+        (links.weight, links.partner, links.offsets), shape=(links.offsets.size - 1,) * 2
+    )[:nodes, :nodes].tocsr()
+    data = graph.data / graph.data.mean() if graph.data.size else graph.data
+    graph.data = np.maximum(data, 1e-12) ** power
+    degree = graph.sum(1) + 1e-9
+    scale = diags_array(1 / np.sqrt(degree))
+    matrix = scale @ graph @ scale
+    start = np.random.default_rng(0).random(nodes)
+    _, vectors = eigsh(matrix, k=min(count + 1, nodes - 1), which="LA", v0=start, tol=1e-3)
+    return (vectors[:, ::-1] / np.sqrt(degree)[:, None])[:, 1:]
+
+
+def spectral_layouts(
+    task: Task, links: Links, sites: NDArray[np.int64], layout: Layout
+) -> Iterator[NDArray[np.int64]]:
+    """Yield layouts by slow modes of the sharpened graph, rotated."""
+    k = layout.site_of.size
+    if k < 6:
+        return
+    for power in POWERS:
+        vectors = eigenvectors(links, k, power, 5)
+        first = vectors[:, 0]
+        first = (first - first.mean()) / (first.std() + 1e-30)
+        rank = np.argsort(np.argsort(first)) / k
+        basis = np.vander(first, 4)
+        best, second = -1.0, None
+        for j in range(1, vectors.shape[1]):
+            other = vectors[:, j] - vectors[:, j].mean()
+            fit, *_ = np.linalg.lstsq(basis, other, rcond=None)
+            rest = other - basis @ fit
+            share = float(rest @ rest / (other @ other + 1e-30))
+            if share > 0.5:
+                second = rest / (rest.std() + 1e-30)
+                break
+            if share > best:
+                best, second = share, rest / (rest.std() + 1e-30)
+        for turn in range(8):
+            angle = np.pi * turn / 8
+            x = np.cos(angle) * first + np.sin(angle) * second
+            y = -np.sin(angle) * first + np.cos(angle) * second
+            yield assign(x, y, layout)
+
+
+def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -> Layout:
+    """Lay clusters out on `sites`: by slow modes, smoothed, annealed."""
+    sites = sites[_compact(task, sites, clusters)]
+    best = Layout(task, links, sites, np.arange(clusters))
+    for site_of in spectral_layouts(task, links, sites, best):
+        layout = Layout(task, links, sites, site_of)
+        if layout.cost < best.cost:
+            best = layout
+    for layout in smoothed(best):
+        if layout.cost < best.cost:
+            best = layout
+    unit = float(links.weight.mean()) if links.weight.size else 0.0
+    effort = task.search.effort
+    if effort > 0 and unit > 0:
+        proposals = int(clusters * 200 * min(effort, 5))
+        trials = [(2.0, 0)]
+        if clusters <= 128:
+            trials += [(40.0, k) for k in range(1, 6)]
+        for hot, key in trials:
+            layout = Layout(task, links, sites, best.site_of)
+            layout.anneal(
+                hot * unit, unit / 10, proposals * (5 if key else 1), 64 if key else 3, key
+            )
+            if layout.cost < best.cost:
+                best = layout
+    return best
+
+
+def _compact(task: Task, sites: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
+    """As many sites as there are clusters, nearest to the middle of all, in order."""
+    row, column = task.site_row[sites], task.site_column[sites]
+    away = (row - row.mean()) ** 2 + (column - column.mean()) ** 2
+    return np.sort(np.argsort(away, kind="stable")[:clusters])
+
+
+def smoothed(layout: Layout) -> Iterator[Layout]:
+    """Move clusters to the mean of their partners many times, then back onto sites.
+
+    First many times, which mends what bends far, then fewer, which mends what is near.
+    """
+    from scipy.sparse import csr_array
+
+    task, links, k = layout.task, layout.links, layout.site_of.size
+    if k < 4 or not links.weight.size:
+        return
+    graph = csr_array(
+        ((links.weight / links.weight.max()) ** 3, links.partner, links.offsets),
+        shape=(links.offsets.size - 1,) * 2,
+    )[:k, :k].tocsr()
+    total = graph.sum(1)
+    alone = total == 0
+    total[alone] = 1.0
+    for times in (64, 32, 16, 8, 4, 2, 1):
+        if times * times > 4 * k:
+            continue
+        for _ in range(10):
+            y, x = layout.row[:k].astype(float), layout.column[:k].astype(float)
+            for _ in range(times):
+                y = np.where(alone, y, graph @ y / total)
+                x = np.where(alone, x, graph @ x / total)
+            layout = Layout(task, links, layout.sites, assign(x, y, layout))
+            yield layout

@@ -1,0 +1,182 @@
+"""The thorough placer: partition into tiles, arrange the tiles, then move single neurons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mosaic_sim.errors import CapacityError
+from mosaic_sim.place.arrange import Layout, arrange, cluster_links
+from mosaic_sim.place.curve import hilbert_tiles
+from mosaic_sim.place.layers import chunks_by_layer, levels
+from mosaic_sim.place.objective import source_hops
+from mosaic_sim.place.partition import even_out, foreign_rate, metis, neuron_links
+from mosaic_sim.place.placement import Placement, tiles_reached
+from mosaic_sim.place.ports import choose_ports
+from mosaic_sim.place.refine import Seating
+from mosaic_sim.place.seats import along, seated, start_ports
+from mosaic_sim.place.task import make_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mosaic_sim.chip import Chip
+    from mosaic_sim.network import Network
+    from mosaic_sim.place.objective import Search
+    from mosaic_sim.place.partition import Links
+    from mosaic_sim.place.task import Task
+
+__all__ = ["multilevel"]
+
+
+def multilevel(
+    network: Network,
+    chip: Chip,
+    *,
+    keep: Placement | None,
+    rates: NDArray[np.float64],
+    allowed: NDArray[np.bool_] | None,
+    search: Search,
+) -> Placement:
+    """Partition, arrange, refine; the best layout that was met is returned.
+
+    Neurons are cut into tiles' worths that few sources leave (METIS), the clusters laid out by
+    slow modes of diffusion, smoothed and annealed, and at last single neurons moved and
+    swapped on the true cost. With kept neurons or a mask for single neurons only the last
+    stage has anything to do.
+
+    Raises
+    ------
+    CapacityError
+        If a neuron finds no slot, or more sources arrive at a tile than it has lines and no
+        move helps.
+    """
+    task = make_task(network, chip, keep, rates, allowed, search)
+    best = Best(task)
+    curve = hilbert_tiles(chip.rows, chip.columns)
+    best.offer(along(task, np.arange(network.neurons), curve), start_ports(task))
+    try:
+        _search(task, best)
+    except KeyboardInterrupt:
+        if best.excess:
+            raise
+    if best.excess:
+        refuse(task, best)
+    return seated(task, best.tile, best.port)
+
+
+@dataclass(eq=False)
+class Best:
+    """The best layout so far: fewest lines too many, then least cost."""
+
+    task: Task
+    excess: int = 1 << 62
+    cost: float = np.inf
+    tile: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    port: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+    def offer(self, tile: NDArray[np.int32], port: NDArray[np.int32]) -> float:
+        """Keep this layout if it is better; return its cost."""
+        task = self.task
+        layout = Placement(tile.astype(np.int32), np.zeros_like(tile), port)
+        cost = float(task.rates @ source_hops(task.network, task.chip, layout))
+        excess = int(np.maximum(arriving(task, layout) - task.lines, 0).sum())
+        if (excess, cost) < (self.excess, self.cost):
+            self.excess, self.cost = excess, cost
+            self.tile, self.port = layout.tile, port
+        return cost
+
+
+def arriving(task: Task, layout: Placement) -> NDArray[np.int64]:
+    """Sources that arrive at each tile from outside, (tiles,)."""
+    offsets, reached = tiles_reached(task.network, layout, task.chip)
+    outside = np.full(task.network.first_neuron, -1)
+    home = np.repeat(np.concatenate([outside, layout.tile]), np.diff(offsets))
+    return np.bincount(reached[home != reached], minlength=task.chip.tiles)
+
+
+def refuse(task: Task, best: Best) -> None:
+    """Say where lines are missing in the best layout that was found."""
+    lines = arriving(task, Placement(best.tile, best.tile, best.port))
+    over = np.flatnonzero(lines > task.lines)
+    worst = int(over[np.argmax(lines[over])])
+    raise CapacityError(
+        f"No layout was found in which the sources that arrive at each tile fit its "
+        f"{task.lines} lines (4 sides of {task.chip.tile_lines}): in the best one {over.size} "
+        f"of {task.chip.tiles} tiles need more, by {best.excess} lines in all; tile {worst} "
+        f"needs {lines[worst]}. Use more lines a side, more tiles, or a smaller fan-in."
+    )
+
+
+def _search(task: Task, best: Best) -> None:
+    """Offer better and better layouts."""
+    network, effort = task.network, task.search.effort
+    if network.neurons == task.kept:
+        best.offer(best.tile, choose_ports(task, best.tile))
+        return
+    if task.free:
+        for part, parts in _partitions(task):
+            _place_clusters(task, best, part, parts)
+    report = task.search.report
+    report(0.4, best.cost)
+    sweeps = round(30 * effort) if effort > 0 else 0
+    if best.excess:
+        sweeps = max(sweeps, 20)
+    if not sweeps:
+        return
+    hot = 8.0 * task.unit
+    cool = max(sweeps // 5, 1)
+    heats = [*np.geomspace(hot, hot / 10, sweeps - cool), *([0.0] * cool)]
+    seating = Seating.of(task, best.tile, best.port)
+    rounds = np.array_split(np.array(heats), min(10, len(heats)))
+    for k, some in enumerate(rounds):
+        seating.anneal(some, 10 + k)
+        report(0.4 + 0.6 * (k + 1) / len(rounds), best.cost)
+    best.offer(seating.tile, best.port)
+    if network.first_neuron:
+        best.offer(best.tile, choose_ports(task, best.tile))
+
+
+def _partitions(task: Task) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yield ways to share the neurons out, and the numbers of parts."""
+    network = task.network
+    room = np.sort(task.room[task.room > 0])[::-1]
+    links = neuron_links(network, task.rates)
+    parts = min(room.size, network.neurons)
+    found = []
+    for recursive in (True, False) if network.neurons < 5_000 else (True,):
+        part = metis(
+            links, network.neurons, parts, recursive=recursive, seed=task.search.seed
+        )
+        even_out(links, part, room[:parts])
+        rate = foreign_rate(network, task.rates, part, parts)
+        found.append((rate, len(found), part))
+    _, _, part = min(found)
+    yield part, parts
+    if levels(network).max(initial=0) > 0:
+        layered = chunks_by_layer(network, room)
+        if layered is not None:
+            yield layered, int(layered.max()) + 1
+
+
+def _place_clusters(
+    task: Task, best: Best, part: NDArray[np.int64], parts: int
+) -> None:
+    """Arrange clusters on tiles, with ports where there are inputs, and offer the result."""
+    sites = np.flatnonzero(task.room)
+    links: Links = cluster_links(task, part, parts, None)
+    layout: Layout = arrange(task, links, sites, parts)
+    tile = layout.tile[part]
+    port = choose_ports(task, tile)
+    if port.size:
+        links = cluster_links(task, part, parts, port)
+        layout = Layout(task, links, sites, layout.site_of)
+        layout.anneal(20 * task.unit, task.unit, 200 * parts, 3, 7)
+        best.offer(tile, port)
+        tile = layout.tile[part]
+        port = choose_ports(task, tile)
+    best.offer(tile, port)
