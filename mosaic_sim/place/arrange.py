@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim import _kernels
-from mosaic_sim.place.partition import Links, link_graph
+from mosaic_sim.place.partition import Links, link_graph, neurons_only
 from mosaic_sim.place.task import generator_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from mosaic_sim.place.task import Task
 
-__all__ = ["Layout", "arrange", "cluster_links", "eigenvectors"]
+__all__ = ["Layout", "arrange", "cluster_links", "slow_modes"]
 
 POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Sharpening: a few random far links bend the picture, and high powers hide them."""
@@ -106,48 +106,82 @@ def assign(
     return out
 
 
-def eigenvectors(links: Links, nodes: int, power: float, count: int) -> NDArray[np.float64]:
-    """Slow modes of diffusion on the graph with weights ** power, (nodes, count)."""
-    from scipy.sparse import csr_array, diags_array
-    from scipy.sparse.linalg import eigsh
+def slow_modes(
+    links: Links, power: float, count: int, start: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Slowest modes of diffusion on the graph of weights ** power, (nodes, count).
 
-    graph = csr_array(
-        (links.weight, links.partner, links.offsets), shape=(links.offsets.size - 1,) * 2
-    )[:nodes, :nodes].tocsr()
-    data = graph.data / graph.data.mean() if graph.data.size else graph.data
-    graph.data = np.maximum(data, 1e-12) ** power
-    degree = graph.sum(1) + 1e-9
-    scale = diags_array(1 / np.sqrt(degree))
-    matrix = scale @ graph @ scale
-    start = np.random.default_rng(0).random(nodes)
-    _, vectors = eigsh(matrix, k=min(count + 1, nodes - 1), which="LA", v0=start, tol=1e-3)
-    return (vectors[:, ::-1] / np.sqrt(degree)[:, None])[:, 1:]
+    The constant mode is left out. `start` are modes of a similar graph, to begin with.
+
+    Source: Y. Zhou, Y. Saad, M. L. Tiago and J. R. Chelikowsky, "Self-consistent-field
+    calculations using Chebyshev-filtered subspace iteration", J. Comput. Phys. 219 (2006).
+    Sums are taken in one order, whatever the number of cores.
+    """
+    from scipy.sparse import csr_array, diags_array
+
+    nodes = links.offsets.size - 1
+    weight = np.maximum(links.weight / links.weight.mean(), 1e-12) ** power
+    graph = csr_array((weight, links.partner, links.offsets), shape=(nodes, nodes))
+    degree = graph.sum(1)
+    degree[degree == 0] = 1.0
+    scale = 1 / np.sqrt(degree)
+    matrix = (diags_array(scale) @ graph @ diags_array(scale)).tocsr()
+    rounds = 3
+    if start is None:
+        start = np.random.default_rng(0).standard_normal((nodes, count + 3))
+        rounds = 10
+    else:
+        start = start / scale[:, None]
+    constant = np.sqrt(degree / degree.sum())[:, None]
+    modes = _orthonormal(np.hstack([constant, start]))[:, 1:]
+    low = 0.0
+    for _ in range(rounds):
+        # Chebyshev polynomials grow fast above `low` and stay small between -1 and there.
+        centre, half = (low - 1) / 2, (low + 1) / 2
+        before, now = modes, (matrix @ modes - centre * modes) / half
+        for _ in range(30):
+            before, now = now, 2 / half * (matrix @ now - centre * now) - before
+        modes = _orthonormal(np.hstack([constant, now]))[:, 1:]
+        small = np.einsum("ij,ik->jk", modes, matrix @ modes)
+        value, turn = np.linalg.eigh((small + small.T) / 2)
+        modes = np.einsum("ij,jk->ik", modes, turn[:, ::-1])
+        low = min(max(float(value[0]) - 0.01, 0.0), 0.995)
+    return modes * scale[:, None]
+
+
+def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Make columns orthonormal one after the other (modified Gram-Schmidt)."""
+    out = columns.copy()
+    for j in range(out.shape[1]):
+        for _ in range(2):
+            done = out[:, :j]
+            out[:, j] -= np.einsum("ij,j->i", done, np.einsum("ij,i->j", done, out[:, j]))
+        out[:, j] /= np.sqrt(np.einsum("i,i->", out[:, j], out[:, j])) + 1e-300
+    return out
 
 
 def spectral_layouts(
-    task: Task, links: Links, sites: NDArray[np.int64], layout: Layout
+    links: Links, layout: Layout, powers: Iterable[float] = POWERS
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield layouts by slow modes of the sharpened graph, rotated."""
+    """Yield sites of clusters by two slow modes of the sharpened graph, turned around."""
     k = layout.site_of.size
-    if k < 6:
+    if k < 10 or not links.partner.size:
         return
-    for power in POWERS:
-        vectors = eigenvectors(links, k, power, 5)
-        first = vectors[:, 0]
-        first = (first - first.mean()) / (first.std() + 1e-30)
-        rank = np.argsort(np.argsort(first)) / k
-        basis = np.vander(first, 4)
-        best, second = -1.0, None
-        for j in range(1, vectors.shape[1]):
-            other = vectors[:, j] - vectors[:, j].mean()
-            fit, *_ = np.linalg.lstsq(basis, other, rcond=None)
-            rest = other - basis @ fit
-            share = float(rest @ rest / (other @ other + 1e-30))
-            if share > 0.5:
-                second = rest / (rest.std() + 1e-30)
-                break
+    modes = None
+    for power in powers:
+        modes = slow_modes(links, power, 5, modes)
+        first = modes[:, 0] / (modes[:, 0].std() + 1e-300)
+        basis = _orthonormal(np.vander(first, 4, increasing=True))
+        best, second = -1.0, first
+        for j in range(1, 5):
+            # On a long array the next mode is a harmonic of the first: a polynomial of it.
+            other = modes[:, j] - modes[:, j].mean()
+            rest = other - np.einsum("ij,j->i", basis, np.einsum("ij,i->j", basis, other))
+            share = float((rest**2).sum() / ((other**2).sum() + 1e-300))
             if share > best:
-                best, second = share, rest / (rest.std() + 1e-30)
+                best, second = share, rest / (rest.std() + 1e-300)
+            if best > 0.5:
+                break
         for turn in range(8):
             angle = np.pi * turn / 8
             x = np.cos(angle) * first + np.sin(angle) * second
@@ -159,7 +193,7 @@ def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -
     """Lay clusters out on `sites`: by slow modes, smoothed, annealed."""
     sites = sites[_compact(task, sites, clusters)]
     best = Layout(task, links, sites, np.arange(clusters))
-    for site_of in spectral_layouts(task, links, sites, best):
+    for site_of in spectral_layouts(neurons_only(links, clusters), best):
         layout = Layout(task, links, sites, site_of)
         if layout.cost < best.cost:
             best = layout

@@ -12,7 +12,8 @@ from mosaic_sim.place.arrange import Layout, arrange, cluster_links
 from mosaic_sim.place.curve import hilbert_tiles
 from mosaic_sim.place.layers import chunks_by_layer, levels
 from mosaic_sim.place.objective import source_hops
-from mosaic_sim.place.partition import even_out, foreign_rate, metis, neuron_links
+from mosaic_sim.place.partition import even_out, foreign_rate, metis, neuron_links, neurons_only
+from mosaic_sim.place.pack import pack
 from mosaic_sim.place.placement import Placement, tiles_reached
 from mosaic_sim.place.ports import choose_ports
 from mosaic_sim.place.refine import Seating
@@ -83,7 +84,7 @@ class Best:
         """Keep this layout if it is better; return its cost."""
         task = self.task
         layout = Placement(tile.astype(np.int32), np.zeros_like(tile), port)
-        cost = float(task.rates @ source_hops(task.network, task.chip, layout))
+        cost = float((task.rates * source_hops(task.network, task.chip, layout)).sum())
         excess = int(np.maximum(arriving(task, layout) - task.lines, 0).sum())
         if (excess, cost) < (self.excess, self.cost):
             self.excess, self.cost = excess, cost
@@ -119,6 +120,9 @@ def _search(task: Task, best: Best) -> None:
         best.offer(best.tile, choose_ports(task, best.tile))
         return
     if task.free:
+        packed = _packed(task)
+        if packed is not None:
+            best.offer(packed, choose_ports(task, packed))
         for part, parts in _partitions(task):
             _place_clusters(task, best, part, parts)
     report = task.search.report
@@ -139,6 +143,17 @@ def _search(task: Task, best: Best) -> None:
     best.offer(seating.tile, best.port)
     if network.first_neuron:
         best.offer(best.tile, choose_ports(task, best.tile))
+
+
+def _packed(task: Task) -> NDArray[np.int32] | None:
+    """Pieces that nothing joins, along the curve."""
+    network, chip = task.network, task.chip
+    tiles = hilbert_tiles(chip.rows, chip.columns)
+    tiles = tiles[task.room[tiles] > 0]
+    links = neurons_only(neuron_links(network, task.rates), network.neurons)
+    size = int(task.room[tiles].min())
+    tile = pack(links, network.neurons, size, tiles, task.search.seed)
+    return None if tile is None else tile.astype(np.int32)
 
 
 def _partitions(task: Task) -> Iterator[tuple[NDArray[np.int64], int]]:

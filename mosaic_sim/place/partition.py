@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mosaic_sim.network import Network
 
-__all__ = ["Links", "foreign_rate", "link_graph", "metis"]
+__all__ = ["Links", "foreign_rate", "link_graph", "metis", "neuron_links", "neurons_only"]
 
 
 class Links(NamedTuple):
@@ -87,12 +87,13 @@ def even_out(links: Links, part: NDArray[np.int64], room: NDArray[np.int64]) -> 
     n = part.size
     return int(
         _kernels.even_out(
-            *_neurons_only(links, n), part, size, room.astype(np.int64)
+            *neurons_only(links, n), part, size, room.astype(np.int64)
         )
     )
 
 
-def _neurons_only(links: Links, neurons: int) -> Links:
+def neurons_only(links: Links, neurons: int) -> Links:
+    """The graph of the first `neurons` nodes, without inputs or ports."""
     if links.offsets.size - 1 == neurons:
         return links
     offsets = links.offsets[: neurons + 1]

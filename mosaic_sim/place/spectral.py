@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mosaic_sim.place.arrange import eigenvectors
+from mosaic_sim.place.arrange import slow_modes
 from mosaic_sim.place.curve import hilbert_tiles
 from mosaic_sim.place.partition import neuron_links
 from mosaic_sim.place.seats import along, seated, start_ports
@@ -28,7 +28,7 @@ def spectral_order(network: Network, rates: NDArray[np.float64]) -> NDArray[np.i
     n = network.neurons
     if n < 6 or not network.synapses:
         return np.arange(n)
-    vector = eigenvectors(neuron_links(network, rates), network.sources, 1.0, 1)[:n, 0]
+    vector = slow_modes(neuron_links(network, rates), 1.0, 1)[:n, 0]
     return np.argsort(vector, kind="stable")
 
 
