@@ -52,9 +52,12 @@ def split_sites(x, y, site_row, site_column, site_of):
         for i in range(a, b):
             r0, r1 = min(r0, site_row[sites[i]]), max(r1, site_row[sites[i]])
             c0, c1 = min(c0, site_column[sites[i]]), max(c1, site_column[sites[i]])
+        if r0 == r1 and c0 == c1:  # seats of one tile
+            for i in range(a, b):
+                site_of[nodes[i]] = sites[i]
+            continue
         across = c1 - c0 >= r1 - r0
         big = np.float64(r1 - r0 + c1 - c0 + 1)
-        low = c0 if across else r0
         for i in range(a, b):
             s = sites[i]
             if across:
@@ -77,8 +80,6 @@ def split_sites(x, y, site_row, site_column, site_of):
             if fresh and (cut == middle or abs(i - middle) < abs(cut - middle)):
                 if abs(i - middle) * 4 <= b - a:
                     cut = i
-        if low < 0:
-            cut = middle
         for i in range(a, b):
             key[i] = x[nodes[i]] if across else y[nodes[i]]
         order = np.argsort(key[a:b])

@@ -13,6 +13,9 @@ from numba import njit
 from mosaic_sim._kernels.options import KERNEL, PART
 
 
+TOURNAMENT = 2
+
+
 @njit(**PART)
 def draw(state):
     """Return the next of 2**32 whole numbers (xorshift64*; Vigna 2016) and step `state`."""
@@ -132,7 +135,7 @@ def shift(v, a, b, first, in_offsets, in_source, offsets, home, length, tile, co
 def refine(
     first, in_offsets, in_source, offsets, target, rate, home, length, tile, count, arriving,
     lines, penalty, members, fill, room, movable, allowed, site_row, site_column, tile_at, hops,
-    heat, begin, end, tries, state,
+    heat, begin, end, tries, slack, ease, state,
 ):  # fmt: skip
     """Propose moves and swaps of neurons `begin` to `end`; return the change of the cost.
 
@@ -182,6 +185,9 @@ def refine(
         limit = 0.0
         if heat > 0:
             limit = -heat * np.log((draw(state) + 1.0) * 2.0**-32)
+        ease[v] = up if up < ease[v] else ease[v] + 0.25 * (up - ease[v])
+        if up > limit + slack and arriving[a] <= lines and arriving[b] <= lines:
+            continue
         at_v = -1
         for _ in range(tries):
             spot = draw(state) % room[b]
@@ -206,6 +212,10 @@ def refine(
                 total += up
                 excess += over
                 break
+            for _ in range(TOURNAMENT):
+                other = draw(state) % fill[b]
+                if ease[members[b, other]] < ease[members[b, spot]]:
+                    spot = other
             w = members[b, spot]
             if not movable[w] or (masked and not allowed[w, a]):
                 continue
@@ -213,6 +223,7 @@ def refine(
                 w, b, a, first, in_offsets, in_source, offsets, rate, home, length, tile,
                 count, site_row, site_column, hops,
             )  # fmt: skip
+            ease[w] = back if back < ease[w] else ease[w] + 0.25 * (back - ease[w])
             # What both share makes a swap dearer than the two moves: seldom cheaper.
             if up + back > limit and arriving[a] <= lines and arriving[b] <= lines:
                 continue

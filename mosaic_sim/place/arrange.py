@@ -28,6 +28,10 @@ POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Sharpening: a few random far links bend the picture, and high powers hide them."""
 
 
+STARTS = 3
+"""Layouts by slow modes that are smoothed."""
+
+
 def cluster_links(
     task: Task, part: NDArray[np.int64], parts: int, port: NDArray[np.int32] | None
 ) -> Links:
@@ -172,34 +176,33 @@ def spectral_layouts(
         modes = slow_modes(links, power, 5, modes)
         first = modes[:, 0] / (modes[:, 0].std() + 1e-300)
         basis = _orthonormal(np.vander(first, 4, increasing=True))
-        best, second = -1.0, first
         for j in range(1, 5):
             # On a long array the next mode is a harmonic of the first: a polynomial of it.
             other = modes[:, j] - modes[:, j].mean()
-            rest = other - np.einsum("ij,j->i", basis, np.einsum("ij,i->j", basis, other))
-            share = float((rest**2).sum() / ((other**2).sum() + 1e-300))
-            if share > best:
-                best, second = share, rest / (rest.std() + 1e-300)
-            if best > 0.5:
-                break
-        for turn in range(8):
-            angle = np.pi * turn / 8
-            x = np.cos(angle) * first + np.sin(angle) * second
-            y = -np.sin(angle) * first + np.cos(angle) * second
-            yield assign(x, y, layout)
+            second = other - np.einsum("ij,j->i", basis, np.einsum("ij,i->j", basis, other))
+            if (second**2).sum() < 0.2 * (other**2).sum():
+                continue
+            second /= second.std()
+            for turn in range(8):
+                angle = np.pi * turn / 8
+                x = np.cos(angle) * first + np.sin(angle) * second
+                y = -np.sin(angle) * first + np.cos(angle) * second
+                yield assign(x, y, layout)
 
 
 def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -> Layout:
     """Lay clusters out on `sites`: by slow modes, smoothed, annealed."""
     sites = sites[_compact(task, sites, clusters)]
     best = Layout(task, links, sites, np.arange(clusters))
+    cost = best.cost
+    found = [(cost, 0, best.site_of)]
     for site_of in spectral_layouts(neurons_only(links, clusters), best):
-        layout = Layout(task, links, sites, site_of)
-        if layout.cost < best.cost:
-            best = layout
-    for layout in smoothed(best):
-        if layout.cost < best.cost:
-            best = layout
+        cost = Layout(task, links, sites, site_of).cost
+        found.append((cost, len(found), site_of))
+    for _, _, site_of in sorted(found)[:STARTS]:
+        for layout in smoothed(Layout(task, links, sites, site_of)):
+            if layout.cost < best.cost:
+                best = layout
     unit = float(links.weight.mean()) if links.weight.size else 0.0
     effort = task.search.effort
     if effort > 0 and unit > 0:
@@ -251,3 +254,32 @@ def smoothed(layout: Layout) -> Iterator[Layout]:
                 x = np.where(alone, x, graph @ x / total)
             layout = Layout(task, links, layout.sites, assign(x, y, layout))
             yield layout
+
+
+def diffused(task: Task, links: Links, tile: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+    """Move single neurons to the mean of their partners, and back onto equal tiles.
+
+    For networks without communities, in which tiles are best cut as squares out of a sheet.
+    Yields a tile for each neuron.
+    """
+    from scipy.sparse import csr_array
+
+    n = tile.size
+    graph = csr_array((links.weight, links.partner, links.offsets), shape=(n, n))
+    total = graph.sum(1)
+    alone = total == 0
+    graph.data /= np.repeat(np.where(alone, 1.0, total), np.diff(links.offsets))
+    used = np.bincount(tile, minlength=task.chip.tiles)
+    seat = np.repeat(np.arange(used.size), used)
+    seat_row, seat_column = task.site_row[seat], task.site_column[seat]
+    site_of = np.empty(n, np.int64)
+    for times in (16, 16, 8, 8, 8, 4, 4, 2, 2, 1):
+        if times > np.sqrt(used.size):
+            continue
+        y, x = task.site_row[tile].astype(float), task.site_column[tile].astype(float)
+        for _ in range(times + 1):
+            y = np.where(alone, y, graph @ y)
+            x = np.where(alone, x, graph @ x)
+        _kernels.split_sites(x, y, seat_row, seat_column, site_of)
+        tile = seat[site_of].astype(np.int32)
+        yield tile

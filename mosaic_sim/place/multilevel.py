@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mosaic_sim.place.task import Task
 
 __all__ = ["multilevel"]
+import os
+HOT,COLD,SLACK=(float(v) for v in os.environ.get("HCS","4,10,10").split(","))
 
 
 def multilevel(
@@ -127,18 +129,18 @@ def _search(task: Task, best: Best) -> None:
             _place_clusters(task, best, part, parts)
     report = task.search.report
     report(0.4, best.cost)
-    sweeps = round(30 * effort) if effort > 0 else 0
+    sweeps = round(100 * effort * max(1.0, min(4.0, 8_000 / network.neurons)))
     if best.excess:
         sweeps = max(sweeps, 20)
     if not sweeps:
         return
-    hot = 8.0 * task.unit
+    hot = HOT * task.unit
     cool = max(sweeps // 5, 1)
-    heats = [*np.geomspace(hot, hot / 10, sweeps - cool), *([0.0] * cool)]
+    heats = [*np.geomspace(hot, hot / COLD, sweeps - cool), *([0.0] * cool)]
     seating = Seating.of(task, best.tile, best.port)
     rounds = np.array_split(np.array(heats), min(10, len(heats)))
     for k, some in enumerate(rounds):
-        seating.anneal(some, 10 + k)
+        seating.anneal(some, 10 + k, 2, SLACK * task.unit)
         report(0.4 + 0.6 * (k + 1) / len(rounds), best.cost)
     best.offer(seating.tile, best.port)
     if network.first_neuron:

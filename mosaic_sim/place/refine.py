@@ -98,7 +98,7 @@ class Seating:
         """Arriving lines too many, over all tiles."""
         return int(np.maximum(self.arriving - self.task.lines, 0).sum())
 
-    def anneal(self, heats: Sequence[float], key: int, tries: int = 2) -> float:
+    def anneal(self, heats: Sequence[float], key: int, tries: int = 2, slack: float = 1e9) -> float:
         """One sweep over all neurons at each temperature [units of the cost]; the change."""
         task = self.task
         state = generator_state(task.search.seed, key)
@@ -106,6 +106,7 @@ class Seating:
         tile_at = np.arange(task.chip.tiles, dtype=np.int32).reshape(-1, columns)
         penalty = 1e3 * max(task.unit, float(task.rates.max(initial=0)))
         change = 0.0
+        ease = np.zeros(self.born.size)
         n = self.born.size
         for heat in heats:
             for begin in range(0, n, SLICE):
@@ -115,7 +116,7 @@ class Seating:
                     task.lines, penalty, self.members, self.fill, task.room, self.movable,
                     self.allowed, task.site_row, task.site_column, tile_at,
                     task.chip.hop_table, float(heat), begin, min(begin + SLICE, n), tries,
-                    state,
+                    slack, ease, state,
                 )  # fmt: skip
                 change += delta
         return change
