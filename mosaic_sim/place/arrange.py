@@ -7,12 +7,13 @@ its own links.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaic_sim import _kernels
-from mosaic_sim.place.partition import Links, link_graph, neurons_only
+from mosaic_sim.place.partition import Links, link_graph, metis, neurons_only
 from mosaic_sim.place.task import generator_state
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Sharpening: a few random far links bend the picture, and high powers hide them."""
 
 
+MODES = 7
+"""Slow modes that are looked at: on a sheet four times as long as wide the fourth goes across."""
+MOST_BLOCKS = 128
+NEAR = 2.0
 STARTS = 3
 """Layouts by slow modes that are smoothed."""
 
@@ -169,14 +174,14 @@ def spectral_layouts(
 ) -> Iterator[NDArray[np.int64]]:
     """Yield sites of clusters by two slow modes of the sharpened graph, turned around."""
     k = layout.site_of.size
-    if k < 10 or not links.partner.size:
+    if k < 2 * MODES or not links.partner.size:
         return
     modes = None
     for power in powers:
-        modes = slow_modes(links, power, 5, modes)
+        modes = slow_modes(links, power, MODES, modes)
         first = modes[:, 0] / (modes[:, 0].std() + 1e-300)
-        basis = _orthonormal(np.vander(first, 4, increasing=True))
-        for j in range(1, 5):
+        basis = _orthonormal(np.vander(first, 7, increasing=True))
+        for j in range(1, MODES):
             # On a long array the next mode is a harmonic of the first: a polynomial of it.
             other = modes[:, j] - modes[:, j].mean()
             second = other - np.einsum("ij,j->i", basis, np.einsum("ij,i->j", basis, other))
@@ -193,18 +198,21 @@ def spectral_layouts(
 def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -> Layout:
     """Lay clusters out on `sites`: by slow modes, smoothed, annealed."""
     sites = sites[_compact(task, sites, clusters)]
+    effort = task.search.effort
     best = Layout(task, links, sites, np.arange(clusters))
     cost = best.cost
     found = [(cost, 0, best.site_of)]
     for site_of in spectral_layouts(neurons_only(links, clusters), best):
         cost = Layout(task, links, sites, site_of).cost
         found.append((cost, len(found), site_of))
-    for _, _, site_of in sorted(found)[:STARTS]:
+    starts = [site_of for _, _, site_of in sorted(found)[:STARTS]]
+    if effort > 0:
+        starts += _coarse_starts(best)
+    for site_of in starts:
         for layout in smoothed(Layout(task, links, sites, site_of)):
             if layout.cost < best.cost:
                 best = layout
     unit = float(links.weight.mean()) if links.weight.size else 0.0
-    effort = task.search.effort
     if effort > 0 and unit > 0:
         proposals = int(clusters * 200 * min(effort, 5))
         trials = [(2.0, 0)]
@@ -218,6 +226,45 @@ def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -
             if layout.cost < best.cost:
                 best = layout
     return best
+
+
+def _coarse_starts(layout: Layout) -> list[NDArray[np.int64]]:
+    """Anneal at most 128 groups of clusters on as many blocks of tiles, from anywhere.
+
+    Slow modes bend and fold at the ends of long arrays and where links are few; this does not.
+    """
+    task, clusters = layout.task, layout.site_of.size
+    block = 1
+    while -(-task.chip.rows // block) * -(-task.chip.columns // block) > MOST_BLOCKS:
+        block *= 2
+    if block == 1:
+        return []
+    chip = replace(
+        task.chip, rows=-(-task.chip.rows // block), columns=-(-task.chip.columns // block)
+    )
+    tile = np.arange(chip.tiles)
+    sites = chip.port_sites
+    coarse = replace(
+        task, chip=chip,
+        site_row=np.concatenate([tile // chip.columns, sites[:, 0]]).astype(np.int32),
+        site_column=np.concatenate([tile % chip.columns, sites[:, 1]]).astype(np.int32),
+    )  # fmt: skip
+    links = neurons_only(layout.links, clusters)
+    group = metis(links, clusters, chip.tiles, recursive=True, seed=task.search.seed)
+    source = np.repeat(np.arange(clusters), np.diff(links.offsets))
+    joined = link_graph(
+        group[source], group[links.partner], links.weight, chip.tiles + len(sites)
+    )
+    rng = np.random.default_rng(task.search.seed)
+    unit = float(links.weight.sum()) / chip.tiles / 8
+    starts = []
+    for key in range(3):
+        start = Layout(coarse, joined, tile, rng.permutation(chip.tiles))
+        start.anneal(unit, unit / 100, 2_000 * chip.tiles, max(chip.rows, chip.columns), key)
+        row = start.row[group] + rng.random(clusters) / 10
+        column = start.column[group] + rng.random(clusters) / 10
+        starts.append((start.cost, key, assign(column, row, layout)))
+    return [site_of for _, _, site_of in sorted(starts)[:1]]
 
 
 def _compact(task: Task, sites: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:
@@ -265,10 +312,7 @@ def diffused(task: Task, links: Links, tile: NDArray[np.int32]) -> Iterator[NDAr
     from scipy.sparse import csr_array
 
     n = tile.size
-    graph = csr_array((links.weight, links.partner, links.offsets), shape=(n, n))
-    total = graph.sum(1)
-    alone = total == 0
-    graph.data /= np.repeat(np.where(alone, 1.0, total), np.diff(links.offsets))
+    source = np.repeat(np.arange(n), np.diff(links.offsets))
     used = np.bincount(tile, minlength=task.chip.tiles)
     seat = np.repeat(np.arange(used.size), used)
     seat_row, seat_column = task.site_row[seat], task.site_column[seat]
@@ -277,6 +321,13 @@ def diffused(task: Task, links: Links, tile: NDArray[np.int32]) -> Iterator[NDAr
         if times > np.sqrt(used.size):
             continue
         y, x = task.site_row[tile].astype(float), task.site_column[tile].astype(float)
+        # Far links of the layout so far are those that no sheet could shorten: forget them.
+        far = (y[source] - y[links.partner]) ** 2 + (x[source] - x[links.partner]) ** 2
+        weight = links.weight / (1 + far / NEAR**2) ** 2
+        total = np.bincount(source, weight, n)
+        alone = total == 0
+        weight /= np.where(alone, 1.0, total)[source]
+        graph = csr_array((weight, links.partner, links.offsets), shape=(n, n))
         for _ in range(times + 1):
             y = np.where(alone, y, graph @ y)
             x = np.where(alone, x, graph @ x)
