@@ -14,7 +14,9 @@ import numpy as np
 from mosaic_sim.errors import CapacityError, MosaicError, suggest
 from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.hilbert import hilbert
+from mosaic_sim.place.hypergraph import hypergraph
 from mosaic_sim.place.in_order import in_order
+from mosaic_sim.place.layered import layered
 from mosaic_sim.place.multilevel import multilevel
 from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
 from mosaic_sim.place.placement import (
@@ -46,7 +48,9 @@ __all__ = [
     "greedy",
     "hilbert",
     "hop_cost",
+    "hypergraph",
     "in_order",
+    "layered",
     "multilevel",
     "place",
     "scatter",
@@ -80,7 +84,9 @@ PLACERS: dict[str, Placer] = {
     "random": scatter,
     "hilbert": hilbert,
     "spectral": spectral,
+    "layered": layered,
     "multilevel": multilevel,
+    "hypergraph": hypergraph,
 }
 
 

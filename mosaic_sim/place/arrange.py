@@ -32,8 +32,10 @@ POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 MODES = 7
 """Slow modes that are looked at: on a sheet four times as long as wide the fourth goes across."""
 MOST_BLOCKS = 128
-NEAR = 2.0
-STARTS = 3
+DIFFUSIONS = ((64, 4.0),) * 5 + ((32, 4.0),) * 2 + ((16, 2.0),) * 3 + ((4, 2.0),) * 2
+"""How often single neurons move to the mean of their partners at a time, and how far away
+[tiles] a partner counts a quarter."""
+STARTS = 2
 """Layouts by slow modes that are smoothed."""
 
 
@@ -317,13 +319,13 @@ def diffused(task: Task, links: Links, tile: NDArray[np.int32]) -> Iterator[NDAr
     seat = np.repeat(np.arange(used.size), used)
     seat_row, seat_column = task.site_row[seat], task.site_column[seat]
     site_of = np.empty(n, np.int64)
-    for times in (16, 16, 8, 8, 8, 4, 4, 2, 2, 1):
-        if times > np.sqrt(used.size):
+    for times, near in DIFFUSIONS:
+        if times > used.size:
             continue
         y, x = task.site_row[tile].astype(float), task.site_column[tile].astype(float)
         # Far links of the layout so far are those that no sheet could shorten: forget them.
         far = (y[source] - y[links.partner]) ** 2 + (x[source] - x[links.partner]) ** 2
-        weight = links.weight / (1 + far / NEAR**2) ** 2
+        weight = links.weight / (1 + far / near**2) ** 2
         total = np.bincount(source, weight, n)
         alone = total == 0
         weight /= np.where(alone, 1.0, total)[source]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mosaic_sim.errors import CapacityError
-from mosaic_sim.place.arrange import Layout, arrange, cluster_links
+from mosaic_sim.place.arrange import Layout, arrange, cluster_links, diffused
 from mosaic_sim.place.curve import hilbert_tiles
 from mosaic_sim.place.layers import chunks_by_layer, levels
 from mosaic_sim.place.objective import source_hops
@@ -21,7 +21,7 @@ from mosaic_sim.place.seats import along, seated, start_ports
 from mosaic_sim.place.task import make_task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -32,8 +32,13 @@ if TYPE_CHECKING:
     from mosaic_sim.place.task import Task
 
 __all__ = ["multilevel"]
-import os
-HOT,COLD,SLACK=(float(v) for v in os.environ.get("HCS","4,10,10").split(","))
+
+HOT, COLD = 5.0, 5.0
+"""Temperature at the beginning, in mean rates, and by how much it falls."""
+MOST_FOR_BOTH = 5_000
+"""Neurons up to which k-way partitions are tried as well as bisection."""
+SLACK = 10.0
+"""A neuron that loses more by moving, in mean rates, is not offered an exchange."""
 
 
 def multilevel(
@@ -58,12 +63,29 @@ def multilevel(
         If a neuron finds no slot, or more sources arrive at a tile than it has lines and no
         move helps.
     """
+    return place_partitions(
+        network, chip, keep=keep, rates=rates, allowed=allowed, search=search,
+        partitions=_by_metis,
+    )  # fmt: skip
+
+
+def place_partitions(
+    network: Network,
+    chip: Chip,
+    *,
+    keep: Placement | None,
+    rates: NDArray[np.float64],
+    allowed: NDArray[np.bool_] | None,
+    search: Search,
+    partitions: Callable[[Task], Iterable[NDArray[np.int64]]],
+) -> Placement:
+    """`multilevel`, with the clusters that `partitions` proposes."""
     task = make_task(network, chip, keep, rates, allowed, search)
     best = Best(task)
     curve = hilbert_tiles(chip.rows, chip.columns)
     best.offer(along(task, np.arange(network.neurons), curve), start_ports(task))
     try:
-        _search(task, best)
+        _search(task, best, partitions)
     except KeyboardInterrupt:
         if best.excess:
             raise
@@ -115,7 +137,9 @@ def refuse(task: Task, best: Best) -> None:
     )
 
 
-def _search(task: Task, best: Best) -> None:
+def _search(
+    task: Task, best: Best, partitions: Callable[[Task], Iterable[NDArray[np.int64]]]
+) -> None:
     """Offer better and better layouts."""
     network, effort = task.network, task.search.effort
     if network.neurons == task.kept:
@@ -125,11 +149,16 @@ def _search(task: Task, best: Best) -> None:
         packed = _packed(task)
         if packed is not None:
             best.offer(packed, choose_ports(task, packed))
-        for part, parts in _partitions(task):
-            _place_clusters(task, best, part, parts)
+        for part in _proposals(task, partitions):
+            _place_clusters(task, best, part)
+        if effort > 0:
+            links = neurons_only(neuron_links(network, task.rates), network.neurons)
+            for tile in diffused(task, links, best.tile):
+                best.offer(tile, best.port)
     report = task.search.report
     report(0.4, best.cost)
-    sweeps = round(100 * effort * max(1.0, min(4.0, 8_000 / network.neurons)))
+    # A sweep costs as much as there are synapses; small networks can afford more.
+    sweeps = round(100 * effort * min(max(250_000 / max(network.synapses, 1), 1.0), 4.0))
     if best.excess:
         sweeps = max(sweeps, 20)
     if not sweeps:
@@ -158,32 +187,39 @@ def _packed(task: Task) -> NDArray[np.int32] | None:
     return None if tile is None else tile.astype(np.int32)
 
 
-def _partitions(task: Task) -> Iterator[tuple[NDArray[np.int64], int]]:
-    """Yield ways to share the neurons out, and the numbers of parts."""
+def _by_metis(task: Task) -> list[NDArray[np.int64]]:
+    """Share the neurons out among all open tiles by METIS: the better of two ways."""
+    network = task.network
+    parts = min(int(np.count_nonzero(task.room)), network.neurons)
+    links = neuron_links(network, task.rates)
+    both = (True, False) if network.neurons <= MOST_FOR_BOTH else (True,)
+    found = [
+        metis(links, network.neurons, parts, recursive=way, seed=task.search.seed)
+        for way in both
+    ]
+    cost = [foreign_rate(network, task.rates, part, parts) for part in found]
+    return [found[int(np.argmin(cost))]]
+
+
+def _proposals(
+    task: Task, partitions: Callable[[Task], Iterable[NDArray[np.int64]]]
+) -> Iterator[NDArray[np.int64]]:
+    """Yield clusters with no more neurons than tiles have room for."""
     network = task.network
     room = np.sort(task.room[task.room > 0])[::-1]
-    links = neuron_links(network, task.rates)
-    parts = min(room.size, network.neurons)
-    found = []
-    for recursive in (True, False) if network.neurons < 5_000 else (True,):
-        part = metis(
-            links, network.neurons, parts, recursive=recursive, seed=task.search.seed
-        )
-        even_out(links, part, room[:parts])
-        rate = foreign_rate(network, task.rates, part, parts)
-        found.append((rate, len(found), part))
-    _, _, part = min(found)
-    yield part, parts
+    links = neurons_only(neuron_links(network, task.rates), network.neurons)
+    for part in partitions(task):
+        even_out(links, part, room[: int(part.max()) + 1])
+        yield part
     if levels(network).max(initial=0) > 0:
         layered = chunks_by_layer(network, room)
         if layered is not None:
-            yield layered, int(layered.max()) + 1
+            yield layered
 
 
-def _place_clusters(
-    task: Task, best: Best, part: NDArray[np.int64], parts: int
-) -> None:
+def _place_clusters(task: Task, best: Best, part: NDArray[np.int64]) -> None:
     """Arrange clusters on tiles, with ports where there are inputs, and offer the result."""
+    parts = int(part.max()) + 1
     sites = np.flatnonzero(task.room)
     links: Links = cluster_links(task, part, parts, None)
     layout: Layout = arrange(task, links, sites, parts)
