@@ -18,6 +18,7 @@ from mosaic_sim.place.placement import Placement, tiles_reached
 from mosaic_sim.place.ports import choose_ports
 from mosaic_sim.place.refine import Seating
 from mosaic_sim.place.seats import along, seated, start_ports
+from mosaic_sim.place.spectral import spectral_order
 from mosaic_sim.place.task import make_task
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def place_partitions(
     task = make_task(network, chip, keep, rates, allowed, search)
     best = Best(task)
     curve = hilbert_tiles(chip.rows, chip.columns)
-    best.offer(along(task, np.arange(network.neurons), curve), start_ports(task))
+    best.offer(along(task, np.arange(network.neurons), curve), start_ports(task), "curve")
     try:
         _search(task, best, partitions)
     except KeyboardInterrupt:
@@ -104,8 +105,12 @@ class Best:
     tile: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     port: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
-    def offer(self, tile: NDArray[np.int32], port: NDArray[np.int32]) -> float:
-        """Keep this layout if it is better; return its cost."""
+    starts: dict[str, tuple[int, float, NDArray[np.int32], NDArray[np.int32]]] = field(
+        default_factory=dict
+    )
+
+    def offer(self, tile: NDArray[np.int32], port: NDArray[np.int32], kind: str) -> None:
+        """Keep this layout if it is the best, or the best of its kind."""
         task = self.task
         layout = Placement(tile.astype(np.int32), np.zeros_like(tile), port)
         cost = float((task.rates * source_hops(task.network, task.chip, layout)).sum())
@@ -113,7 +118,8 @@ class Best:
         if (excess, cost) < (self.excess, self.cost):
             self.excess, self.cost = excess, cost
             self.tile, self.port = layout.tile, port
-        return cost
+        if kind not in self.starts or (excess, cost) < self.starts[kind][:2]:
+            self.starts[kind] = excess, cost, layout.tile, port
 
 
 def arriving(task: Task, layout: Placement) -> NDArray[np.int64]:
@@ -143,37 +149,68 @@ def _search(
     """Offer better and better layouts."""
     network, effort = task.network, task.search.effort
     if network.neurons == task.kept:
-        best.offer(best.tile, choose_ports(task, best.tile))
+        best.offer(best.tile, choose_ports(task, best.tile), "curve")
         return
     if task.free:
-        packed = _packed(task)
-        if packed is not None:
-            best.offer(packed, choose_ports(task, packed))
-        for part in _proposals(task, partitions):
-            _place_clusters(task, best, part)
-        if effort > 0:
-            links = neurons_only(neuron_links(network, task.rates), network.neurons)
-            for tile in diffused(task, links, best.tile):
-                best.offer(tile, best.port)
+        _starts(task, best, partitions)
     report = task.search.report
     report(0.4, best.cost)
     # A sweep costs as much as there are synapses; small networks can afford more.
-    sweeps = round(100 * effort * min(max(250_000 / max(network.synapses, 1), 1.0), 4.0))
+    small = 250_000 / max(network.synapses, 1)
+    sweeps = round(100 * effort * min(max(small, 1.0), 4.0))
     if best.excess:
         sweeps = max(sweeps, 20)
     if not sweeps:
         return
-    hot = HOT * task.unit
+    many = 1 + int(small > 1) + 4 * int(small > 50)
+    trials = sorted(best.starts.items(), key=lambda item: item[1][:2])[:many]
+    trials += trials[:1] * (many - len(trials))
+    for k, (kind, (_, _, tile, port)) in enumerate(trials):
+        _refine(task, best, tile, port, sweeps, 1000 * (k + 1))
+        report(0.4 + 0.6 * (k + 1) / many, best.cost)
+        if network.first_neuron:
+            best.offer(best.tile, choose_ports(task, best.tile), kind)
+
+
+def _refine(
+    task: Task,
+    best: Best,
+    tile: NDArray[np.int32],
+    port: NDArray[np.int32],
+    sweeps: int,
+    key: int,
+) -> None:
+    """Move and swap single neurons at falling temperature; offer what comes of it."""
     cool = max(sweeps // 5, 1)
+    hot = HOT * task.unit
     heats = [*np.geomspace(hot, hot / COLD, sweeps - cool), *([0.0] * cool)]
-    seating = Seating.of(task, best.tile, best.port)
-    rounds = np.array_split(np.array(heats), min(10, len(heats)))
-    for k, some in enumerate(rounds):
-        seating.anneal(some, 10 + k, 2, SLACK * task.unit)
-        report(0.4 + 0.6 * (k + 1) / len(rounds), best.cost)
-    best.offer(seating.tile, best.port)
-    if network.first_neuron:
-        best.offer(best.tile, choose_ports(task, best.tile))
+    seating = Seating.of(task, tile, port)
+    try:
+        for k, some in enumerate(np.array_split(np.array(heats), min(10, len(heats)))):
+            seating.anneal(some, key + k, 2, SLACK * task.unit)
+    finally:  # Ctrl-C too
+        best.offer(seating.tile, port, "refined")
+
+
+def _starts(
+    task: Task, best: Best, partitions: Callable[[Task], Iterable[NDArray[np.int64]]]
+) -> None:
+    """Offer layouts to start from."""
+    network = task.network
+    packed = _packed(task)
+    if packed is not None:
+        best.offer(packed, choose_ports(task, packed), "packed")
+    for k, part in enumerate(_proposals(task, partitions)):
+        _place_clusters(task, best, part, f"clusters {k}")
+    if task.search.effort == 0:
+        return
+    curve = hilbert_tiles(task.chip.rows, task.chip.columns)
+    if network.neurons <= MOST_FOR_BOTH:
+        tile = along(task, spectral_order(network, task.rates), curve)
+        best.offer(tile, choose_ports(task, tile), "spectral")
+    links = neurons_only(neuron_links(network, task.rates), network.neurons)
+    for tile in diffused(task, links, best.tile):
+        best.offer(tile, best.port, "diffused")
 
 
 def _packed(task: Task) -> NDArray[np.int32] | None:
@@ -209,7 +246,7 @@ def _proposals(
     room = np.sort(task.room[task.room > 0])[::-1]
     links = neurons_only(neuron_links(network, task.rates), network.neurons)
     for part in partitions(task):
-        even_out(links, part, room[: int(part.max()) + 1])
+        even_out(links, part, room[: max(int(part.max()) + 1, min(room.size, part.size))])
         yield part
     if levels(network).max(initial=0) > 0:
         layered = chunks_by_layer(network, room)
@@ -217,7 +254,7 @@ def _proposals(
             yield layered
 
 
-def _place_clusters(task: Task, best: Best, part: NDArray[np.int64]) -> None:
+def _place_clusters(task: Task, best: Best, part: NDArray[np.int64], kind: str) -> None:
     """Arrange clusters on tiles, with ports where there are inputs, and offer the result."""
     parts = int(part.max()) + 1
     sites = np.flatnonzero(task.room)
@@ -229,7 +266,7 @@ def _place_clusters(task: Task, best: Best, part: NDArray[np.int64]) -> None:
         links = cluster_links(task, part, parts, port)
         layout = Layout(task, links, sites, layout.site_of)
         layout.anneal(20 * task.unit, task.unit, 200 * parts, 3, 7)
-        best.offer(tile, port)
+        best.offer(tile, port, kind)
         tile = layout.tile[part]
         port = choose_ports(task, tile)
-    best.offer(tile, port)
+    best.offer(tile, port, kind)
