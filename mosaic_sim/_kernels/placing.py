@@ -77,9 +77,9 @@ def split_sites(x, y, site_row, site_column, site_of):
             fresh = (
                 site_column[s] != site_column[t] if across else site_row[s] != site_row[t]
             )
-            if fresh and (cut == middle or abs(i - middle) < abs(cut - middle)):
-                if abs(i - middle) * 4 <= b - a:
-                    cut = i
+            off = abs(i - middle)
+            if fresh and 4 * off <= b - a and (cut == middle or off < abs(cut - middle)):
+                cut = i
         for i in range(a, b):
             key[i] = x[nodes[i]] if across else y[nodes[i]]
         order = np.argsort(key[a:b])

@@ -12,7 +12,6 @@ from numba import njit
 
 from mosaic_sim._kernels.options import KERNEL, PART
 
-
 TOURNAMENT = 2
 
 
@@ -198,7 +197,17 @@ def refine(
                 if up + penalty * over > limit:
                     continue
                 shift(
-                    v, a, b, first, in_offsets, in_source, offsets, home, length, tile, count
+                    v,
+                    a,
+                    b,
+                    first,
+                    in_offsets,
+                    in_source,
+                    offsets,
+                    home,
+                    length,
+                    tile,
+                    count,
                 )
                 at_v = 0
                 while members[a, at_v] != v:
@@ -236,7 +245,17 @@ def refine(
             over += max(arriving[b] + db + eb - lines, 0) - max(arriving[b] - lines, 0)
             if up + back + penalty * over > limit:
                 shift(
-                    v, b, a, first, in_offsets, in_source, offsets, home, length, tile, count
+                    v,
+                    b,
+                    a,
+                    first,
+                    in_offsets,
+                    in_source,
+                    offsets,
+                    home,
+                    length,
+                    tile,
+                    count,
                 )
                 continue
             shift(w, b, a, first, in_offsets, in_source, offsets, home, length, tile, count)

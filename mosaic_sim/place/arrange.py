@@ -80,7 +80,9 @@ class Layout:
     def cost(self) -> float:
         """Rate x hops of this layout."""
         return float(
-            _kernels.layout_cost(*self.links, self.row, self.column, self.task.chip.hop_table)
+            _kernels.layout_cost(
+                *self.links, self.row, self.column, self.task.chip.hop_table
+            )
         )
 
     @property
@@ -157,7 +159,8 @@ def slow_modes(
         value, turn = np.linalg.eigh((small + small.T) / 2)
         modes = np.einsum("ij,jk->ik", modes, turn[:, ::-1])
         low = min(max(float(value[0]) - 0.01, 0.0), 0.995)
-    return modes * scale[:, None]
+    slow: NDArray[np.float64] = modes * scale[:, None]
+    return slow
 
 
 def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -262,7 +265,9 @@ def _coarse_starts(layout: Layout) -> list[NDArray[np.int64]]:
     starts = []
     for key in range(3):
         start = Layout(coarse, joined, tile, rng.permutation(chip.tiles))
-        start.anneal(unit, unit / 100, 2_000 * chip.tiles, max(chip.rows, chip.columns), key)
+        start.anneal(
+            unit, unit / 100, 2_000 * chip.tiles, max(chip.rows, chip.columns), key
+        )
         row = start.row[group] + rng.random(clusters) / 10
         column = start.column[group] + rng.random(clusters) / 10
         starts.append((start.cost, key, assign(column, row, layout)))
@@ -305,7 +310,9 @@ def smoothed(layout: Layout) -> Iterator[Layout]:
             yield layout
 
 
-def diffused(task: Task, links: Links, tile: NDArray[np.int32]) -> Iterator[NDArray[np.int32]]:
+def diffused(
+    task: Task, links: Links, tile: NDArray[np.int32]
+) -> Iterator[NDArray[np.int32]]:
     """Move single neurons to the mean of their partners, and back onto equal tiles.
 
     For networks without communities, in which tiles are best cut as squares out of a sheet.

@@ -39,7 +39,9 @@ def hilbert_tiles(rows: int, columns: int) -> NDArray[np.int64]:
         across = (_sign(by), _sign(bx))
         if length == 1 or breadth == 1:
             dy, dx = along if breadth == 1 else across
-            tiles += [(y + dy * k) * columns + x + dx * k for k in range(max(length, breadth))]
+            tiles += [
+                (y + dy * k) * columns + x + dx * k for k in range(max(length, breadth))
+            ]
             continue
         hay, hax = _half(ay), _half(ax)
         hby, hbx = _half(by), _half(bx)

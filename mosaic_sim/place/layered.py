@@ -55,5 +55,9 @@ def layered(
     else:
         parts = int(part.max()) + 1
         links = cluster_links(task, part, parts, None)
-        tile = arrange(task, links, np.flatnonzero(task.room), parts).tile[part]
-    return seated(task, tile.astype(np.int32), choose_ports(task, tile.astype(np.int32)))
+        tile = (
+            arrange(task, links, np.flatnonzero(task.room), parts)
+            .tile[part]
+            .astype(np.int32)
+        )
+    return seated(task, tile, choose_ports(task, tile))

@@ -25,7 +25,9 @@ def levels(network: Network) -> NDArray[np.int64]:
     begin = network.offsets[first]
     offsets = network.offsets[first:] - begin
     target = network.target[begin:]
-    plain = _kernels.depths(first, network.offsets, network.target, _none(network), n)
+    plain: NDArray[np.int32] = _kernels.depths(
+        first, network.offsets, network.target, _none(network), n
+    )
     if n == 0 or plain.min() >= 0:
         return plain.astype(np.int64)
     graph = csr_array((np.ones(target.size, bool), target, offsets), shape=(n, n))
@@ -45,7 +47,8 @@ def levels(network: Network) -> NDArray[np.int64]:
 def _none(network: Network) -> NDArray[np.int16]:
     """No delays, so that every synapse counts; but not those from a neuron to itself."""
     own = network.source - network.first_neuron == network.target
-    return own.astype(np.int16)
+    delay: NDArray[np.int16] = own.astype(np.int16)
+    return delay
 
 
 def chunks_by_layer(

@@ -12,8 +12,14 @@ from mosaic_sim.place.arrange import Layout, arrange, cluster_links, diffused
 from mosaic_sim.place.curve import hilbert_tiles
 from mosaic_sim.place.layers import chunks_by_layer, levels
 from mosaic_sim.place.objective import source_hops
-from mosaic_sim.place.partition import even_out, foreign_rate, metis, neuron_links, neurons_only
 from mosaic_sim.place.pack import pack
+from mosaic_sim.place.partition import (
+    even_out,
+    foreign_rate,
+    metis,
+    neuron_links,
+    neurons_only,
+)
 from mosaic_sim.place.placement import Placement, tiles_reached
 from mosaic_sim.place.ports import choose_ports
 from mosaic_sim.place.refine import Seating
@@ -187,7 +193,7 @@ def _refine(
     seating = Seating.of(task, tile, port)
     try:
         for k, some in enumerate(np.array_split(np.array(heats), min(10, len(heats)))):
-            seating.anneal(some, key + k, 2, SLACK * task.unit)
+            seating.anneal(some.tolist(), key + k, 2, SLACK * task.unit)
     finally:  # Ctrl-C too
         best.offer(seating.tile, port, "refined")
 
@@ -260,13 +266,13 @@ def _place_clusters(task: Task, best: Best, part: NDArray[np.int64], kind: str) 
     sites = np.flatnonzero(task.room)
     links: Links = cluster_links(task, part, parts, None)
     layout: Layout = arrange(task, links, sites, parts)
-    tile = layout.tile[part]
+    tile = layout.tile[part].astype(np.int32)
     port = choose_ports(task, tile)
     if port.size:
         links = cluster_links(task, part, parts, port)
         layout = Layout(task, links, sites, layout.site_of)
         layout.anneal(20 * task.unit, task.unit, 200 * parts, 3, 7)
         best.offer(tile, port, kind)
-        tile = layout.tile[part]
+        tile = layout.tile[part].astype(np.int32)
         port = choose_ports(task, tile)
     best.offer(tile, port, kind)

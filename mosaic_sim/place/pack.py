@@ -38,7 +38,9 @@ def pack(
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
-    graph = csr_array((links.weight, links.partner, links.offsets), shape=(neurons, neurons))
+    graph = csr_array(
+        (links.weight, links.partner, links.offsets), shape=(neurons, neurons)
+    )
     count, piece = connected_components(graph, directed=False)
     members = np.bincount(piece, minlength=count)
     if count < 2 or members.max() > MOST_TILES * size:

@@ -86,9 +86,7 @@ def even_out(links: Links, part: NDArray[np.int64], room: NDArray[np.int64]) -> 
     size = np.bincount(part, minlength=room.size)
     n = part.size
     return int(
-        _kernels.even_out(
-            *neurons_only(links, n), part, size, room.astype(np.int64)
-        )
+        _kernels.even_out(*neurons_only(links, n), part, size, room.astype(np.int64))
     )
 
 
@@ -100,7 +98,9 @@ def neurons_only(links: Links, neurons: int) -> Links:
     keep = links.partner[: offsets[-1]] < neurons
     total = np.concatenate([[0], np.cumsum(keep)])
     return Links(
-        total[offsets], links.partner[: offsets[-1]][keep], links.weight[: offsets[-1]][keep]
+        total[offsets],
+        links.partner[: offsets[-1]][keep],
+        links.weight[: offsets[-1]][keep],
     )
 
 

@@ -98,7 +98,9 @@ class Seating:
         """Arriving lines too many, over all tiles."""
         return int(np.maximum(self.arriving - self.task.lines, 0).sum())
 
-    def anneal(self, heats: Sequence[float], key: int, tries: int = 2, slack: float = 1e9) -> float:
+    def anneal(
+        self, heats: Sequence[float], key: int, tries: int = 2, slack: float = 1e9
+    ) -> float:
         """One sweep over all neurons at each temperature [units of the cost]; the change."""
         task = self.task
         state = generator_state(task.search.seed, key)

@@ -53,4 +53,6 @@ def spectral(
     """
     task = make_task(network, chip, keep, rates, allowed, search)
     curve = hilbert_tiles(chip.rows, chip.columns)
-    return seated(task, along(task, spectral_order(network, rates), curve), start_ports(task))
+    return seated(
+        task, along(task, spectral_order(network, rates), curve), start_ports(task)
+    )

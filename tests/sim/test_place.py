@@ -17,7 +17,14 @@ from strategies import (
 )
 
 from mosaic_sim import CapacityError, Chip, MosaicError, Network, place
-from mosaic_sim.place import PLACERS, arrivals, check_placement, greedy, hypergraph, multilevel
+from mosaic_sim.place import (
+    PLACERS,
+    arrivals,
+    check_placement,
+    greedy,
+    hypergraph,
+    multilevel,
+)
 
 PLACER = pytest.mark.parametrize("placer", PLACERS.values(), ids=PLACERS)
 # Those that look at wires and lines; "in order" is there to be quick.

@@ -70,7 +70,9 @@ def test_half_of_the_neurons_stay_where_they_were_kept(placer):
     rng = np.random.default_rng(2)
     seats = rng.permutation(chip.neurons)[:12]
     keep = Placement(
-        (seats // 6).astype(np.int32), (seats % 6).astype(np.int32), np.array([7, 2], np.int32)
+        (seats // 6).astype(np.int32),
+        (seats % 6).astype(np.int32),
+        np.array([7, 2], np.int32),
     )
     placement = place(network, chip, keep=keep, placer=placer, within=[0, 1, 4, 5])
     assert np.array_equal(placement.tile[:12], keep.tile)
@@ -87,9 +89,7 @@ def test_tiles_that_nobody_may_use_stay_empty(placer):
     assert set(placement.tile.tolist()) <= set(within)
 
 
-@pytest.mark.parametrize(
-    "placer", [p for p in PLACERS if p not in ("greedy", "in order")]
-)
+@pytest.mark.parametrize("placer", [p for p in PLACERS if p not in ("greedy", "in order")])
 def test_masks_that_leave_one_way_are_satisfied(placer):
     # Neuron 0 may go anywhere, and has to leave the only tile of neuron 1 to it.
     network, chip = random_network(4, 3), Chip(1, 3, 1, 9, 9, 9)
@@ -158,7 +158,9 @@ def test_the_optimum_of_small_instances_is_met_nearly_always_and_never_beaten(pl
         placement = place(network, chip, rates=rates, placer=placer)
         cost = plain_cost(network, chip, placement, rates)
         assert cost == pytest.approx(hop_cost(network, chip, placement, rates))
-        table = np.array([[chip.hops(divmod(a, 2), divmod(b, 2)) for b in range(4)] for a in range(4)])
+        table = np.array(
+            [[chip.hops(divmod(a, 2), divmod(b, 2)) for b in range(4)] for a in range(4)]
+        )
         best = np.inf
         for tile in itertools.product(range(4), repeat=7):
             if max(map(tile.count, range(4))) <= 2:
@@ -223,16 +225,24 @@ def test_layers_are_laid_out_better_than_along_any_curve():
         )
         for name in ("in order", "hilbert", "spectral", "multilevel")
     }  # fmt: skip
-    assert cost["multilevel"] < 0.75 * min(cost["in order"], cost["hilbert"], cost["spectral"])
+    assert cost["multilevel"] < 0.75 * min(
+        cost["in order"], cost["hilbert"], cost["spectral"]
+    )
 
 
 def test_free_slots_are_spread_where_growth_is_expected():
     instance = communities(4, 4, fill=0.85)
     for placer in ("multilevel", "random", "hilbert", "layered"):
-        packed = place(instance.network, instance.chip, placer=placer, spread=False, effort=0)
-        spread = place(instance.network, instance.chip, placer=placer, spread=True, effort=1)
+        packed = place(
+            instance.network, instance.chip, placer=placer, spread=False, effort=0
+        )
+        spread = place(
+            instance.network, instance.chip, placer=placer, spread=True, effort=1
+        )
         assert spread.free_slots(instance.chip).min() >= 2, placer
-        assert packed.free_slots(instance.chip).sum() == spread.free_slots(instance.chip).sum()
+        assert (
+            packed.free_slots(instance.chip).sum() == spread.free_slots(instance.chip).sum()
+        )
     full = communities(3, 3)
     place(full.network, full.chip, placer="multilevel", spread=True, effort=0)
 
@@ -307,7 +317,7 @@ def test_bins_are_filled_without_a_gap_where_that_is_possible():
             sizes += np.diff(np.concatenate([[0], cuts, [32]])).tolist()
         bins = fill_bins(np.array(sizes), 32, 30, rng)
         assert bins is not None
-        assert sorted(sum(bins, [])) == list(range(len(sizes)))
+        assert sorted(itertools.chain.from_iterable(bins)) == list(range(len(sizes)))
         assert all(sum(sizes[k] for k in some) == 32 for some in bins)
     assert fill_bins(np.array([3, 3]), 4, 1, rng) is None
 
@@ -329,5 +339,7 @@ def test_the_published_16_node_instances_are_solved_and_never_beaten():
 
 
 def test_a_partition_that_does_not_fit_is_refused():
-    with pytest.raises(CapacityError, match="9 neurons do not fit 2 parts of 4: 1 too many"):
+    with pytest.raises(
+        CapacityError, match="9 neurons do not fit 2 parts of 4: 1 too many"
+    ):
         balanced_partition(random_network(0, 9), 2, 4)
