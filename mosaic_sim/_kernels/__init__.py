@@ -24,7 +24,10 @@ _FILE = {
             "row_excess", "synapse_devices",
         ),
         "one_turn": ("one_turn_links", "one_turn_trees"),
-        "placing": ("anneal_sites", "layout_cost", "split_sites", "swap_search"),
+        "placing": (
+            "anneal_sites", "eigen", "gram", "layout_cost", "orthonormalise", "split_sites",
+            "swap_search",
+        ),
         "refining": ("count_reach", "even_out", "refine", "relabel"),
         "routes": (
             "comb_trees", "grow_tree", "longest_path", "routing_fault", "shared_line",

@@ -216,3 +216,66 @@ def swap_search(ties, size, starts, state, best):
             least = cut
             best[:] = part
     return least
+
+
+@njit(**KERNEL)
+def gram(a, b, out):
+    """``out = a.T @ b`` for long thin arrays, added up in one order on every machine."""
+    out[:] = 0.0
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            for k in range(b.shape[1]):
+                out[j, k] += a[i, j] * b[i, k]
+
+
+@njit(**KERNEL)
+def orthonormalise(x):
+    """Make columns orthonormal one after the other, in place; dependent ones become zero."""
+    n, m = x.shape
+    for j in range(m):
+        before = 0.0
+        for i in range(n):
+            before += x[i, j] * x[i, j]
+        for _ in range(2):  # once more: the first time leaves rounding errors
+            for k in range(j):
+                along = 0.0
+                for i in range(n):
+                    along += x[i, k] * x[i, j]
+                for i in range(n):
+                    x[i, j] -= along * x[i, k]
+        after = 0.0
+        for i in range(n):
+            after += x[i, j] * x[i, j]
+        scale = 0.0
+        if after > 1e-20 * before and after > 0.0:
+            scale = 1.0 / np.sqrt(after)
+        for i in range(n):
+            x[i, j] *= scale
+
+
+@njit(**KERNEL)
+def eigen(matrix, vectors):
+    """Diagonalise a small symmetric matrix in place by Jacobi rotations; its eigenvectors."""
+    m = matrix.shape[0]
+    vectors[:] = 0.0
+    for i in range(m):
+        vectors[i, i] = 1.0
+    for _ in range(30):
+        for p in range(m):
+            for q in range(p + 1, m):
+                if abs(matrix[p, q]) < 1e-15:
+                    continue
+                theta = (matrix[q, q] - matrix[p, p]) / (2.0 * matrix[p, q])
+                sign = 1.0 if theta >= 0 else -1.0
+                t = sign / (abs(theta) + np.sqrt(theta * theta + 1.0))
+                c = 1.0 / np.sqrt(t * t + 1.0)
+                s = t * c
+                for i in range(m):
+                    one, two = matrix[i, p], matrix[i, q]
+                    matrix[i, p], matrix[i, q] = c * one - s * two, s * one + c * two
+                for i in range(m):
+                    one, two = matrix[p, i], matrix[q, i]
+                    matrix[p, i], matrix[q, i] = c * one - s * two, s * one + c * two
+                for i in range(m):
+                    one, two = vectors[i, p], vectors[i, q]
+                    vectors[i, p], vectors[i, q] = c * one - s * two, s * one + c * two

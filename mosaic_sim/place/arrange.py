@@ -155,22 +155,35 @@ def slow_modes(
         for _ in range(30):
             before, now = now, 2 / half * (matrix @ now - centre * now) - before
         modes = _orthonormal(np.hstack([constant, now]))[:, 1:]
-        small = np.einsum("ij,ik->jk", modes, matrix @ modes)
-        value, turn = np.linalg.eigh((small + small.T) / 2)
-        modes = np.einsum("ij,jk->ik", modes, turn[:, ::-1])
-        low = min(max(float(value[0]) - 0.01, 0.0), 0.995)
+        small = _gram(modes, matrix @ modes)
+        small = (small + small.T) / 2
+        turn = np.empty_like(small)
+        _kernels.eigen(small, turn)
+        value = np.diagonal(small)
+        modes = _combine(modes, turn[:, np.argsort(-value, kind="stable")])
+        low = min(max(float(value.min()) - 0.01, 0.0), 0.995)
     slow: NDArray[np.float64] = modes * scale[:, None]
     return slow
 
 
 def _orthonormal(columns: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Make columns orthonormal one after the other (modified Gram-Schmidt)."""
-    out = columns.copy()
-    for j in range(out.shape[1]):
-        for _ in range(2):
-            done = out[:, :j]
-            out[:, j] -= np.einsum("ij,j->i", done, np.einsum("ij,i->j", done, out[:, j]))
-        out[:, j] /= np.sqrt(np.einsum("i,i->", out[:, j], out[:, j])) + 1e-300
+    """Orthonormal columns, one after the other (modified Gram-Schmidt)."""
+    out = np.ascontiguousarray(columns)
+    _kernels.orthonormalise(out)
+    return out
+
+
+def _gram(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    out = np.empty((a.shape[1], b.shape[1]))
+    _kernels.gram(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
+    return out
+
+
+def _combine(columns: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``columns @ share``, one term after the other."""
+    out = np.zeros((columns.shape[0], share.shape[1]))
+    for j, row in enumerate(share):
+        out += columns[:, j, None] * row
     return out
 
 
@@ -189,7 +202,7 @@ def spectral_layouts(
         for j in range(1, MODES):
             # On a long array the next mode is a harmonic of the first: a polynomial of it.
             other = modes[:, j] - modes[:, j].mean()
-            second = other - np.einsum("ij,j->i", basis, np.einsum("ij,i->j", basis, other))
+            second = other - _combine(basis, _gram(basis, other[:, None]))[:, 0]
             if (second**2).sum() < 0.2 * (other**2).sum():
                 continue
             second /= second.std()

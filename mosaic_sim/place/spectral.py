@@ -26,9 +26,10 @@ __all__ = ["spectral", "spectral_order"]
 def spectral_order(network: Network, rates: NDArray[np.float64]) -> NDArray[np.int64]:
     """Neurons by the second eigenvector of their graph, each synapse as strong as its rate."""
     n = network.neurons
-    if n < 6 or not network.synapses:
+    links = neuron_links(network, rates)
+    if n < 6 or not links.partner.size:
         return np.arange(n)
-    vector = slow_modes(neuron_links(network, rates), 1.0, 1)[:n, 0]
+    vector = slow_modes(links, 1.0, 1)[:n, 0]
     return np.argsort(vector, kind="stable")
 
 
