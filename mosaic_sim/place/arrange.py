@@ -7,13 +7,12 @@ its own links.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mosaic_sim import _kernels
-from mosaic_sim.place.partition import Links, link_graph, metis, neurons_only
+from mosaic_sim.place.partition import Links, link_graph, neurons_only
 from mosaic_sim.place.task import generator_state
 
 if TYPE_CHECKING:
@@ -27,11 +26,8 @@ __all__ = ["Layout", "arrange", "cluster_links", "slow_modes"]
 
 POWERS = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 """Sharpening: a few random far links bend the picture, and high powers hide them."""
-
-
 MODES = 7
 """Slow modes that are looked at: on a sheet four times as long as wide the fourth goes across."""
-MOST_BLOCKS = 128
 DIFFUSIONS = ((64, 4.0),) * 5 + ((32, 4.0),) * 2 + ((16, 2.0),) * 3 + ((4, 2.0),) * 2
 """How often single neurons move to the mean of their partners at a time, and how far away
 [tiles] a partner counts a quarter."""
@@ -179,7 +175,9 @@ def _gram(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]
     return out
 
 
-def _combine(columns: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+def _combine(
+    columns: NDArray[np.float64], share: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """``columns @ share``, one term after the other."""
     out = np.zeros((columns.shape[0], share.shape[1]))
     for j, row in enumerate(share):
@@ -203,7 +201,7 @@ def spectral_layouts(
             # On a long array the next mode is a harmonic of the first: a polynomial of it.
             other = modes[:, j] - modes[:, j].mean()
             second = other - _combine(basis, _gram(basis, other[:, None]))[:, 0]
-            if (second**2).sum() < 0.2 * (other**2).sum():
+            if (second**2).sum() <= 0.2 * (other**2).sum():
                 continue
             second /= second.std()
             for turn in range(8):
@@ -223,10 +221,7 @@ def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -
     for site_of in spectral_layouts(neurons_only(links, clusters), best):
         cost = Layout(task, links, sites, site_of).cost
         found.append((cost, len(found), site_of))
-    starts = [site_of for _, _, site_of in sorted(found)[:STARTS]]
-    if effort > 0:
-        starts += _coarse_starts(best)
-    for site_of in starts:
+    for _, _, site_of in sorted(found)[:STARTS]:
         for layout in smoothed(Layout(task, links, sites, site_of)):
             if layout.cost < best.cost:
                 best = layout
@@ -244,47 +239,6 @@ def arrange(task: Task, links: Links, sites: NDArray[np.int64], clusters: int) -
             if layout.cost < best.cost:
                 best = layout
     return best
-
-
-def _coarse_starts(layout: Layout) -> list[NDArray[np.int64]]:
-    """Anneal at most 128 groups of clusters on as many blocks of tiles, from anywhere.
-
-    Slow modes bend and fold at the ends of long arrays and where links are few; this does not.
-    """
-    task, clusters = layout.task, layout.site_of.size
-    block = 1
-    while -(-task.chip.rows // block) * -(-task.chip.columns // block) > MOST_BLOCKS:
-        block *= 2
-    if block == 1:
-        return []
-    chip = replace(
-        task.chip, rows=-(-task.chip.rows // block), columns=-(-task.chip.columns // block)
-    )
-    tile = np.arange(chip.tiles)
-    sites = chip.port_sites
-    coarse = replace(
-        task, chip=chip,
-        site_row=np.concatenate([tile // chip.columns, sites[:, 0]]).astype(np.int32),
-        site_column=np.concatenate([tile % chip.columns, sites[:, 1]]).astype(np.int32),
-    )  # fmt: skip
-    links = neurons_only(layout.links, clusters)
-    group = metis(links, clusters, chip.tiles, recursive=True, seed=task.search.seed)
-    source = np.repeat(np.arange(clusters), np.diff(links.offsets))
-    joined = link_graph(
-        group[source], group[links.partner], links.weight, chip.tiles + len(sites)
-    )
-    rng = np.random.default_rng(task.search.seed)
-    unit = float(links.weight.sum()) / chip.tiles / 8
-    starts = []
-    for key in range(3):
-        start = Layout(coarse, joined, tile, rng.permutation(chip.tiles))
-        start.anneal(
-            unit, unit / 100, 2_000 * chip.tiles, max(chip.rows, chip.columns), key
-        )
-        row = start.row[group] + rng.random(clusters) / 10
-        column = start.column[group] + rng.random(clusters) / 10
-        starts.append((start.cost, key, assign(column, row, layout)))
-    return [site_of for _, _, site_of in sorted(starts)[:1]]
 
 
 def _compact(task: Task, sites: NDArray[np.int64], clusters: int) -> NDArray[np.int64]:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.place.multilevel import place_partitions
+from mosaic_sim.place.multilevel import part_counts, place_partitions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from mosaic_sim.chip import Chip
@@ -66,15 +68,12 @@ def _kahypar() -> Any:
     return mtkahypar.initialize(1)
 
 
-def _partitions(task: Task) -> list[NDArray[np.int64]]:
-    """One way to share the neurons out among as many parts as there are open tiles."""
+def _partitions(task: Task) -> Iterator[NDArray[np.int64]]:
+    """Share the neurons out among all open tiles, and among few."""
     import mtkahypar
 
     network = task.network
     n, first = network.neurons, network.first_neuron
-    parts = min(int(np.count_nonzero(task.room)), n)
-    if parts < 2:
-        return [np.zeros(n, np.int64)]
     nets, weights = [], []
     scale = 100 / task.unit
     for s in range(network.sources):
@@ -85,14 +84,14 @@ def _partitions(task: Task) -> list[NDArray[np.int64]]:
         if pins.size > 1 and task.rates[s] > 0:
             nets.append(pins.tolist())
             weights.append(max(round(task.rates[s] * scale), 1))
-    if not nets:
-        return [np.arange(n) * parts // n]
-    # Its nodes are in all nets or none; who is in no net is a node all the same.
     mtk = _kahypar()
-    context = mtk.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
-    context.set_partitioning_parameters(parts, 0.03, mtkahypar.Objective.KM1)
-    context.logging = False
-    mtkahypar.set_seed(task.search.seed)
-    graph = mtk.create_hypergraph(context, n, len(nets), nets, [1] * n, weights)
-    found = graph.partition(context)
-    return [np.array(found.get_partition(), np.int64)]
+    for parts in part_counts(task):
+        if parts < 2 or not nets:
+            yield np.arange(n) * parts // max(n, 1)
+            continue
+        context = mtk.context_from_preset(mtkahypar.PresetType.DETERMINISTIC)
+        context.set_partitioning_parameters(parts, 0.03, mtkahypar.Objective.KM1)
+        context.logging = False
+        mtkahypar.set_seed(task.search.seed)
+        graph = mtk.create_hypergraph(context, n, len(nets), nets, [1] * n, weights)
+        yield np.array(graph.partition(context).get_partition(), np.int64)

@@ -172,8 +172,7 @@ def _search(
     trials = sorted(best.starts.items(), key=lambda item: item[1][:2])[:many]
     trials += trials[:1] * (many - len(trials))
     for k, (kind, (_, _, tile, port)) in enumerate(trials):
-        _refine(task, best, tile, port, sweeps, 1000 * (k + 1))
-        report(0.4 + 0.6 * (k + 1) / many, best.cost)
+        _refine(task, best, tile, port, sweeps, k, many)
         if network.first_neuron:
             best.offer(best.tile, choose_ports(task, best.tile), kind)
 
@@ -184,7 +183,8 @@ def _refine(
     tile: NDArray[np.int32],
     port: NDArray[np.int32],
     sweeps: int,
-    key: int,
+    trial: int,
+    trials: int,
 ) -> None:
     """Move and swap single neurons at falling temperature; offer what comes of it."""
     cool = max(sweeps // 5, 1)
@@ -193,7 +193,8 @@ def _refine(
     seating = Seating.of(task, tile, port)
     try:
         for k, some in enumerate(np.array_split(np.array(heats), min(10, len(heats)))):
-            seating.anneal(some.tolist(), key + k, 2, SLACK * task.unit)
+            seating.anneal(some.tolist(), 1000 * (trial + 1) + k, 2, SLACK * task.unit)
+            task.search.report(0.4 + 0.6 * (trial + (k + 1) / 10) / trials, best.cost)
     finally:  # Ctrl-C too
         best.offer(seating.tile, port, "refined")
 
@@ -230,18 +231,27 @@ def _packed(task: Task) -> NDArray[np.int32] | None:
     return None if tile is None else tile.astype(np.int32)
 
 
-def _by_metis(task: Task) -> list[NDArray[np.int64]]:
-    """Share the neurons out among all open tiles by METIS: the better of two ways."""
+def part_counts(task: Task) -> list[int]:
+    """Numbers of parts worth trying: all open tiles, and hardly more than are needed."""
+    n = task.network.neurons
+    open_ = task.room[task.room > 0]
+    every = min(open_.size, n)
+    few = min(-(-103 * n // (100 * int(open_.min()))), every)
+    return [every] if task.search.spread or few > 0.8 * every else [every, few]
+
+
+def _by_metis(task: Task) -> Iterator[NDArray[np.int64]]:
+    """Share the neurons out by METIS: the better of two ways."""
     network = task.network
-    parts = min(int(np.count_nonzero(task.room)), network.neurons)
     links = neuron_links(network, task.rates)
     both = (True, False) if network.neurons <= MOST_FOR_BOTH else (True,)
-    found = [
-        metis(links, network.neurons, parts, recursive=way, seed=task.search.seed)
-        for way in both
-    ]
-    cost = [foreign_rate(network, task.rates, part, parts) for part in found]
-    return [found[int(np.argmin(cost))]]
+    for parts in part_counts(task):
+        found = [
+            metis(links, network.neurons, parts, recursive=way, seed=task.search.seed)
+            for way in both
+        ]
+        cost = [foreign_rate(network, task.rates, part, parts) for part in found]
+        yield found[int(np.argmin(cost))]
 
 
 def _proposals(
@@ -252,7 +262,8 @@ def _proposals(
     room = np.sort(task.room[task.room > 0])[::-1]
     links = neurons_only(neuron_links(network, task.rates), network.neurons)
     for part in partitions(task):
-        even_out(links, part, room[: max(int(part.max()) + 1, min(room.size, part.size))])
+        needed = -(-part.size // int(room[-1]))  # parts may have come out empty
+        even_out(links, part, room[: max(int(part.max()) + 1, needed)])
         yield part
     if levels(network).max(initial=0) > 0:
         layered = chunks_by_layer(network, room)

@@ -114,9 +114,7 @@ def check_fan_in(network: Network, chip: Chip) -> None:
     ------
     CapacityError
     """
-    pair = network.source * np.int64(network.neurons) + network.target
-    pair = np.unique(pair)
-    source, target = np.divmod(pair, max(network.neurons, 1))
+    source, target = network.source, network.target  # each pair has one synapse at most
     inside = source >= network.first_neuron
     own = source - network.first_neuron == target
     outside = np.bincount(target[~inside], minlength=network.neurons)

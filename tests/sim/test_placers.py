@@ -247,6 +247,14 @@ def test_free_slots_are_spread_where_growth_is_expected():
     place(full.network, full.chip, placer="multilevel", spread=True, effort=0)
 
 
+def test_a_small_network_on_a_large_chip_stays_together():
+    instance = communities(2, 2)
+    chip = roomy_chip(12, 12)
+    found = place(instance.network, chip, placer="multilevel", effort=0.2)
+    reference = hop_cost(instance.network, instance.chip, instance.reference)
+    assert hop_cost(instance.network, chip, found) <= 1.1 * reference
+
+
 def test_inputs_enter_where_their_readers_are_and_loud_ones_first():
     network = Network.from_synapses(
         inputs=2, neurons=2, source=[0, 1], target=[0, 1], weight=1.0
