@@ -26,6 +26,11 @@ _FILE = {
         "growing": (
             "arrival_order", "arrive", "insertion_costs", "links", "seat", "settle",
         ),
+        "placing": (
+            "anneal_sites", "eigen", "gram", "layout_cost", "orthonormalise", "split_sites",
+            "swap_search",
+        ),
+        "refining": ("count_reach", "even_out", "refine", "relabel"),
         "negotiating": ("gather", "lay_trees", "number_lines", "take_up"),
         "one_turn": ("one_turn_links", "one_turn_trees"),
         "routes": ("comb_trees", "longest_path", "routing_fault", "shared_line"),
