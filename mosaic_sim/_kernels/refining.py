@@ -140,8 +140,8 @@ def refine(
 
     A neuron is offered a place on or beside the tile of one of its partners, in exchange for
     one of `tries` neurons that are there, or a free slot. `lines` is the number that may arrive
-    at each tile, `penalty` the price of one too many; the second number returned is the change of their number. `allowed` is (neurons,
-    tiles), or empty if all may go everywhere.
+    at each tile, `penalty` the price of one too many; the second number returned is the change
+    of their number. `allowed` is (neurons, tiles), or empty if all may go everywhere.
     """
     rows, columns = tile_at.shape
     neurons = in_offsets.size - 1

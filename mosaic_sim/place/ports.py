@@ -44,7 +44,7 @@ def choose_ports(task: Task, tile: NDArray[np.int32]) -> NDArray[np.int32]:
         price[i - old] = task.rates[i] * chip.hop_table[rows, columns].sum(1)
     used = np.bincount(port[:old], minlength=len(ports))
     onward = min(chip.r1_lines, chip.tile_lines + 2 * min(chip.r0_lines, chip.r1_lines))
-    open_ = np.count_nonzero(chip.port_lines)
+    open_ = int(np.count_nonzero(chip.port_lines))
     most = np.minimum(chip.port_lines, max(onward, -(-first // max(open_, 1))))
     lines = np.maximum(most - used, 0)
     if lines.sum() < first - old:
