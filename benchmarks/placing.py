@@ -3,7 +3,7 @@
     python benchmarks/placing.py --sizes 8x8 16x32 --seeds 3 --out placing.json
 
 Prints H / H(reference) (for layers: H itself), CPU seconds, neurons a second and the peak
-memory of a process that does nothing else. Each run has a process of its own, with compiled
+memory of a process that does nothing else. Sources of "layers uneven" have log-normal rates. Each run has a process of its own, with compiled
 kernels loaded beforehand. The file holds one record a run, JSON or CSV by its ending.
 """
 
@@ -33,6 +33,7 @@ FAMILIES: dict[str, Callable[[int, int, int], families.Instance]] = {
     "lattice": families.lattice,
     "communities 85%": lambda r, c, seed: families.communities(r, c, seed, fill=0.85),
     "layers dense": lambda r, c, seed: families.layers(r, c, _layers(r, c), seed),
+    "layers uneven": lambda r, c, seed: families.layers(r, c, _layers(r, c), seed),
     "layers local": lambda r, c, seed: families.layers(r, c, _layers(r, c), seed, reach=32),
 }
 # Greedy needs minutes for some thousand neurons.
@@ -52,13 +53,18 @@ def run(family: str, size: str, seed: int, placer: str, effort: float) -> dict[s
     place(warm.network, warm.chip, placer=placer, effort=effort)
     instance = FAMILIES[family](rows, columns, seed)
     network, chip = instance.network, instance.chip
+    rates = None
+    if family == "layers uneven":
+        rates = np.random.default_rng(seed).lognormal(0, 1, network.sources)
     start = time.process_time()
     try:
-        placement = place(network, chip, placer=placer, effort=effort, seed=seed)
+        placement = place(
+            network, chip, rates=rates, placer=placer, effort=effort, seed=seed
+        )
     except MosaicError as refusal:
         return {"family": family, "size": size, "placer": placer, "refused": str(refusal)}
     seconds = time.process_time() - start
-    cost = hop_cost(network, chip, placement)
+    cost = hop_cost(network, chip, placement, rates)
     reference = None
     if instance.reference is not None:
         reference = hop_cost(network, chip, instance.reference)

@@ -11,7 +11,6 @@ from mosaic_sim.errors import CapacityError
 from mosaic_sim.place.arrange import Layout, arrange, cluster_links, diffused
 from mosaic_sim.place.assemble import along, seated, start_ports
 from mosaic_sim.place.curve import hilbert_tiles
-from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.layers import chunks_by_layer, levels
 from mosaic_sim.place.objective import source_hops
 from mosaic_sim.place.pack import pack
@@ -98,13 +97,7 @@ def place_partitions(
         if best.excess:
             raise
     if best.excess:
-        # One neuron at a time, with an eye on lines only: seldom better, but now and then.
-        try:
-            return greedy(
-                network, chip, keep=keep, rates=rates, allowed=allowed, search=search
-            )
-        except CapacityError:
-            refuse(task, best)
+        refuse(task, best)
     return seated(task, best.tile, best.port)
 
 
