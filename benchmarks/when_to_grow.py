@@ -1,4 +1,4 @@
-"""Which signal grows a network when the task changes, and only then?
+"""Find out which signal grows a network when the task changes, and only then.
 
 ``python benchmarks/when_to_grow.py [--seeds 10] [--out DIR]``; one thread, some minutes; MNIST
 is read from the folder ``MOSAIC_DATA``. Batches of digits (10 samples) and MNIST (20) come once, in
@@ -15,22 +15,24 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from growth.datasets import Dataset, digits, mnist
+from growth.datasets import Dataset, digits
+from growth.datasets import mnist as load_mnist
 from growth.statistics import estimate
 from growth.streams import (
-    Stream,
-    Task,
     blurred,
     hidden,
     limited,
@@ -39,6 +41,7 @@ from growth.streams import (
     split_evenly,
 )
 from growth.when import (
+    Action,
     At,
     Expansion,
     Need,
@@ -66,6 +69,9 @@ RETURNS = [0, 1, 0, 2, 1, 3, 0, 4, 2]
 BLUR = 0.2
 KINDS = ("clean", "noise", "blurred", "blurred+noise", "recurring", "stationary")
 TUNED_ON = range(100, 105)
+
+
+mnist = cache(load_mnist)
 
 
 class Net:
@@ -106,6 +112,12 @@ class Net:
             inputs, labels, losses, activity=hidden, errors=errors, training=training
         )
 
+    def guess(self, inputs: NDArray[np.float64]) -> NDArray[np.int64]:
+        """The likeliest label of each input."""
+        hidden = np.maximum(inputs @ self.into.T + self.bias, 0)
+        likeliest: NDArray[np.int64] = (hidden @ self.out.T).argmax(1)
+        return likeliest
+
     def train(self) -> None:
         """Descend the gradient of the batch observed last."""
         into, bias, out = self.gradient
@@ -124,6 +136,7 @@ class Course:
     channels: int
     outputs: int
     rate: float
+    test: tuple[NDArray[np.float64], NDArray[np.int64]]
     early: int = 0  # batches before a boundary in which the next task fades in
 
     def ends(self) -> list[int]:
@@ -135,6 +148,7 @@ def course(name: str, kind: str, seed: int) -> Course:
     """Draw a stream and cut it into batches."""
     data: Dataset = digits(seed) if name == "digits" else mnist()
     size = BATCH[name]
+    test = (np.asarray(data.test_inputs[:2000], np.float64), data.test_labels[:2000])
     if kind == "stationary":
         rng = np.random.default_rng(seed)
         x, y = data.train_inputs, data.train_labels
@@ -142,7 +156,7 @@ def course(name: str, kind: str, seed: int) -> Course:
             rng.permutation(len(y)) for _ in range(-(-STATIONARY * size // len(y)))
         ])[: STATIONARY * size].reshape(STATIONARY, size)  # fmt: skip
         batches = [(np.asarray(x[row], np.float64), y[row]) for row in rows]
-        return Course(batches, [0], [0], data.channels, data.labels, RATE[name])
+        return Course(batches, [0], [0], data.channels, data.labels, RATE[name], test)
     stream = split_evenly(data, 2, seed=seed)
     most = min(len(task.train) for task in stream.tasks)
     visit = size * (23 if name == "digits" else 50)
@@ -166,7 +180,9 @@ def course(name: str, kind: str, seed: int) -> Course:
     sizes = [len(task.train) for task in stream.tasks]
     starts = [int(s) // size for s in np.cumsum([0, *sizes[:-1]])]
     identities = [task.identity for task in stream.tasks]
-    return Course(batches, starts, identities, data.channels, data.labels, RATE[name], early)
+    return Course(
+        batches, starts, identities, data.channels, data.labels, RATE[name], test, early
+    )
 
 
 @dataclass
@@ -194,7 +210,9 @@ def judge(course: Course, events: list[int], reuses: dict[int, int]) -> Result:
     """
     hits = new = returns = recognised = 0
     delays, used, met = [], set(), {course.tasks[0]}
-    for start, end, task in list(zip(course.starts, course.ends(), course.tasks, strict=True))[1:]:
+    for start, end, task in list(
+        zip(course.starts, course.ends(), course.tasks, strict=True)
+    )[1:]:
         half = start + (end - start) // 2
         inside = [event for event in events if start - course.early <= event < half]
         if task not in met:
@@ -215,46 +233,264 @@ def judge(course: Course, events: list[int], reuses: dict[int, int]) -> Result:
     )  # fmt: skip
 
 
-def watch(course: Course, signal: Watch, seed: int) -> tuple[list[int], list[float]]:
-    """Batches at which a signal grows its network, and its values."""
+@dataclass(frozen=True)
+class Rule:
+    """A signal and its threshold, as fixed on clean digits."""
+
+    make: Callable[[Course, int], Signal]
+    above: float
+    patience: int = 1
+    rest: int = 8
+    candidates: tuple[float, ...] = ()
+
+
+def _news(course: Course) -> list[int]:
+    """Batches at which a task begins that was not seen before, without the first."""
+    first = {
+        task: start
+        for start, task in reversed(list(zip(course.starts, course.tasks, strict=True)))
+    }
+    return sorted(first.values())[1:]
+
+
+def _oracle(course: Course, seed: int) -> Signal:
+    return At(_news(course))
+
+
+def _random(course: Course, seed: int) -> Signal:
+    return RandomTimes(len(_news(course)) or 4, len(course.batches), seed)
+
+
+Z = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0)
+SHARE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+RULES = {
+    "need": Rule(lambda c, s: Need(), 3.0, patience=2, candidates=Z),
+    "need rise": Rule(lambda c, s: Rise(), 3.0, candidates=Z),
+    "novelty": Rule(lambda c, s: Novelty(), 6.0, patience=2, candidates=Z),
+    "loss rise": Rule(lambda c, s: Rise(mean_loss), 6.0, candidates=Z),
+    "expansion": Rule(
+        lambda c, s: Expansion(), 1.4, candidates=(1.02, 1.05, 1.1, 1.2, 1.4, 1.7, 2.0, 3.0)
+    ),
+    "representation": Rule(
+        lambda c, s: Representation(), 0.8, patience=2, candidates=SHARE
+    ),
+    "plasticity": Rule(lambda c, s: Plasticity(), 0.8, patience=2, candidates=SHARE),
+    "plateau": Rule(
+        lambda c, s: Plateau(), 0.5, candidates=(0.1, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5)
+    ),
+    "schedule": Rule(lambda c, s: Schedule(24), 0.5, rest=0),
+    "random": Rule(_random, 0.5, rest=0),
+    "oracle": Rule(_oracle, 0.5, rest=0),
+}
+
+
+def watch(course: Course, rule: Rule, seed: int) -> list[int]:
+    """Batches at which a signal grows the network that it watches."""
     net = Net(course.channels, course.outputs, course.rate, seed)
-    events, values = [], []
+    signal = rule.make(course, seed)
+    alarm = Watch(signal, above=rule.above, patience=rule.patience, rest=rule.rest)
+    events = []
     for number, (inputs, labels) in enumerate(course.batches):
-        event = signal(net.observe(inputs, labels))
+        event = alarm(net.observe(inputs, labels))
         net.train()
         if event:
             net.widen(MORE)
             events.append(number)
-        values.append(signal.value)
-    return events, values
+    return events
 
 
-def follow(course: Course, trigger: Trigger, seed: int):
-    """Let the trigger lead one network for each expert."""
+class Timed:
+    """Experts of the same gate as the trigger's, but opened when a signal says so."""
+
+    def __init__(self, signal: Signal) -> None:
+        self.signal, self.gate = signal, Novelty()
+
+    def route(self, inputs: NDArray[np.float64]) -> int:
+        """Return the expert that knows these inputs best."""
+        gate = self.gate
+        return int(gate.active if gate.busy else gate.each(inputs).argmin())
+
+    def __call__(self, seen: Observation) -> Action:
+        """Take in a batch, after opening an expert for what comes if it is time."""
+        novelty = self.gate(seen)
+        event = self.signal(seen) > 0
+        if event:
+            self.gate.grown()
+        return Action(
+            "new expert" if event else "none", int(self.gate.active), 0, novelty, True
+        )
+
+
+def lead(
+    course: Course, leader: Trigger | Timed, seed: int
+) -> tuple[list[int], dict[int, int], list[Net]]:
+    """Let a leader open, widen and choose networks; events, reuses and the networks."""
+
     def fresh(number: int) -> Net:
         return Net(course.channels, course.outputs, course.rate, 1000 * seed + number)
 
-    nets, trained = [fresh(0)], [Counter()]
-    events, reuses, log = [], {}, []
-    visit = -1
+    nets, served = [fresh(0)], [Counter[int]()]
+    events, reuses = [], {}
     for number, (inputs, labels) in enumerate(course.batches):
-        if visit + 1 < len(course.starts) and number >= course.starts[visit + 1]:
-            visit += 1
-        expert = trigger.route(inputs)
-        seen = nets[expert].observe(inputs, labels)
-        action = trigger(seen)
+        task = course.tasks[sum(start <= number for start in course.starts) - 1]
+        expert = leader.route(inputs)
+        action = leader(nets[expert].observe(inputs, labels))
         if action.known:
             nets[expert].train()
-        log.append((action.name, expert, round(action.need, 1), round(action.novelty, 1), round(float(seen.losses.mean()),2)))
         if action.name == "new expert":
             nets.append(fresh(len(nets)))
-            trained.append(Counter())
+            served.append(Counter())
             events.append(number)
         elif action.name == "widen":
             nets[action.expert].widen(MORE)
             events.append(number)
         elif action.name == "reuse":
-            own = trained[action.expert].most_common(1)
-            reuses[number] = int(bool(own) and own[0][0] == course.tasks[visit])
-        trained[trigger.active][course.tasks[visit]] += 1
-    return events, reuses, log
+            own = served[action.expert].most_common(1)
+            reuses[number] = int(bool(own) and own[0][0] == task)
+        served[action.expert][task] += 1
+    return events, reuses, nets
+
+
+def accuracy(course: Course, gate: Novelty, nets: list[Net]) -> float:
+    """Share of test samples of all tasks right, each by the expert that knows it best."""
+    expert = gate.scores(course.test[0]).argmin(1)
+    guess = np.array([
+        net.guess(course.test[0]) for net in nets
+    ])[expert, np.arange(len(expert))]  # fmt: skip
+    return float((guess == course.test[1]).mean())
+
+
+def tune() -> None:
+    """Print threshold and patience of each signal that do best on clean digits."""
+    courses = [(course("digits", "clean", seed), seed) for seed in TUNED_ON]
+    for name, rule in RULES.items():
+        found = []
+        for above in rule.candidates:
+            for patience in (1, 2):
+                tried = replace(rule, above=above, patience=patience)
+                runs = [judge(c, watch(c, tried, seed), {}) for c, seed in courses]
+                recall = np.mean([run.recall for run in runs])
+                false = np.mean([run.false for run in runs])
+                found.append((float(recall - false / 4), above, patience, recall, false))
+        if found:
+            _, above, patience, recall, false = max(found)
+            print(f"{name}: above {above}, patience {patience}: {recall:.2f}, {false:.2f}")
+
+
+def rows(names: Sequence[str], kinds: Sequence[str], seeds: int) -> list[dict[str, object]]:
+    """One row for each run."""
+    out = []
+    for name, kind, seed in itertools.product(names, kinds, range(seeds)):
+        drawn = course(name, kind, seed)
+        for signal in ("trigger", *RULES):
+            gate: Novelty | None = None
+            if signal == "trigger":
+                trigger = Trigger()
+                events, reuses, nets = lead(drawn, trigger, seed)
+                gate = trigger.gate
+            else:
+                events, reuses = watch(drawn, RULES[signal], seed), {}
+            right = None if gate is None else accuracy(drawn, gate, nets)
+            if signal in ("oracle", "random"):
+                timed = Timed(RULES[signal].make(drawn, seed))
+                _, _, nets = lead(drawn, timed, seed)
+                right = accuracy(drawn, timed.gate, nets)
+            found = judge(drawn, events, reuses)
+            out.append({"data": name, "stream": kind, "signal": signal, "seed": seed}
+                       | asdict(found) | {"recall": found.recall, "accuracy": right})  # fmt: skip
+    return out
+
+
+def summary(found: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
+    """Mean and 95 % interval over seeds, for each data set, stream and signal."""
+    groups: dict[tuple[object, ...], list[Mapping[str, object]]] = {}
+    for row in found:
+        groups.setdefault((row["data"], row["stream"], row["signal"]), []).append(row)
+    out = []
+    for (data, stream, signal), runs in groups.items():
+        line: dict[str, object] = {
+            "data": data, "stream": stream, "signal": signal, "seeds": len(runs),
+        }  # fmt: skip
+        for name in ("recall", "false", "growths_per_1000", "returns_recognised", "delay",
+                     "accuracy"):  # fmt: skip
+            values = [value for run in runs if np.isfinite(value := _value(run, name))]
+            if values:
+                mean = estimate(values)
+                line |= {
+                    name: mean.mean,
+                    f"{name}_low": mean.low,
+                    f"{name}_high": mean.high,
+                }
+        out.append(line)
+    return out
+
+
+def _value(run: Mapping[str, Any], name: str) -> float:
+    if name == "growths_per_1000":
+        return 1000 * (run["false"] + run["hits"]) / run["batches"]
+    if name == "returns_recognised":
+        return run["recognised"] / run["returns"] if run["returns"] else float("nan")
+    return float("nan") if run[name] is None else float(run[name])
+
+
+def show(lines: Sequence[Mapping[str, Any]]) -> None:
+    """Print a table for each data set and stream."""
+    columns = {"recall": 2, "false": 2, "growths_per_1000": 1, "returns_recognised": 2,
+               "delay": 1, "accuracy": 3}  # fmt: skip
+    keys = list(dict.fromkeys((line["data"], line["stream"]) for line in lines))
+    for data, stream in keys:
+        table = Table("signal", *(name.replace("_", " ") for name in columns),
+                      title=f"{data}, {stream}", width=110)  # fmt: skip
+        for line in lines:
+            if (line["data"], line["stream"]) != (data, stream):
+                continue
+            cells = []
+            for name, places in columns.items():
+                if name not in line:
+                    cells.append("")
+                elif line[f"{name}_high"] is None:
+                    cells.append(f"{line[name]:.{places}f}")
+                else:
+                    half = line[f"{name}_high"] - line[name]
+                    cells.append(f"{line[name]:.{places}f} ± {half:.{places}f}")
+            table.add_row(str(line["signal"]), *cells)
+        Console(width=110).print(table)
+
+
+def save(
+    folder: Path, found: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write every run as CSV, means and intervals as CSV and JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("runs", found), ("summary", lines)):
+        heads = list(dict.fromkeys(key for line in table for key in line))
+        with (folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, heads)
+            writer.writeheader()
+            writer.writerows(table)
+    (folder / "summary.json").write_text(json.dumps(list(lines), indent=1) + "\n")
+
+
+def main() -> None:
+    """Print the tables, or what is best on clean digits."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument(
+        "--data", nargs="+", choices=sorted(BATCH), default=["digits", "mnist"]
+    )
+    parser.add_argument("--streams", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--out", type=Path, help="folder for CSV and JSON")
+    parser.add_argument("--tune", action="store_true")
+    options = parser.parse_args()
+    if options.tune:
+        tune()
+        return
+    found = rows(options.data, options.streams, options.seeds)
+    lines = summary(found)
+    show(lines)
+    if options.out:
+        save(options.out, found, lines)
+
+
+if __name__ == "__main__":
+    main()

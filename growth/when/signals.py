@@ -47,9 +47,7 @@ class Need(Remembers):
     """
 
     def __call__(self, seen: Observation) -> float:
-        return min(
-            coherence(seen.growing), label_dependence(seen.inputs, seen.labels)
-        )
+        return min(coherence(seen.growing), label_dependence(seen.inputs, seen.labels))
 
 
 def need_norm(seen: Observation, weights: NDArray[np.float64] | None = None) -> float:
@@ -321,7 +319,7 @@ class At(Remembers):
         self.batches = frozenset(batches)
         self.next = 0.0
 
-    def __call__(self, seen: Observation) -> float:  # noqa: ARG002, signals share one form
+    def __call__(self, seen: Observation) -> float:
         now = int(self.next)
         self.next += 1
         return float(now in self.batches)
@@ -344,7 +342,9 @@ class RandomTimes(At):
 
     def __init__(self, events: int, batches: int, seed: int) -> None:
         if not 0 <= events <= batches:
-            raise MosaicError(f"events is {events}; it lies between 0 and {batches} batches.")
+            raise MosaicError(
+                f"events is {events}; it lies between 0 and {batches} batches."
+            )
         rng = np.random.default_rng(seed)
         super().__init__(rng.choice(batches, events, replace=False).tolist())
 
@@ -367,6 +367,6 @@ class Schedule(Remembers):
         self.every = at_least("every", every, 1)
         self.count = 0.0
 
-    def __call__(self, seen: Observation) -> float:  # noqa: ARG002, signals share one form
+    def __call__(self, seen: Observation) -> float:
         self.count += 1
         return float(self.count % self.every == 0)

@@ -43,6 +43,7 @@ PAST = 0.05
 FIRST = 3
 """Known batches before a need is compared with them."""
 
+
 @dataclass(frozen=True)
 class Action:
     """What to do after a batch.
@@ -236,7 +237,9 @@ class Trigger(Remembers):
 
     def state(self) -> State:
         found = super().state()
-        inner = {"gate": self.gate} | {f"past{k}": past for k, past in enumerate(self.pasts)}
+        inner = {"gate": self.gate} | {
+            f"past{k}": past for k, past in enumerate(self.pasts)
+        }
         for name, each in inner.items():
             found |= {f"{name}.{key}": value for key, value in each.state().items()}
         return found
