@@ -24,7 +24,7 @@ from mosaic_sim import (
     simulate,
     technology_preset,
 )
-from mosaic_sim.route import comb
+from mosaic_sim.route import trunk
 
 if TYPE_CHECKING:
     from networks import SmallWorld
@@ -73,7 +73,7 @@ def prepare(net: SmallWorld, kicked: bool = False) -> Prepared:
         slot=np.arange(net.neurons, dtype=np.int32) % net.neurons_per_core,
         port=(np.arange(first) % ports).astype(np.int32),
     )  # fmt: skip
-    routing = route(network, chip, placement, router=comb)
+    routing = route(network, chip, placement, router=trunk)
     return Prepared(
         net,
         compile_program(network, chip, placement, routing, device=Device(exact=True)),

@@ -211,7 +211,7 @@ def simulate(
     ] = None,
     router: Annotated[
         str | None,
-        typer.Option(help="greedy, comb or one_turn; by the size of the network."),
+        typer.Option(help="negotiated (the default), steiner, trunk or one_turn."),
     ] = None,
     levels: Annotated[
         int | None, typer.Option(help="Conductance levels of a device; 16 by default.")
@@ -332,6 +332,59 @@ def simulate(
 
         for path in draw_simulation(done, out, many):
             console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def fit(
+    network: Annotated[Path, typer.Argument(help="A NIR graph (.nir).")],
+    spikes: Annotated[
+        Path | None,
+        typer.Option(
+            "--input",
+            help="An .npz file with spikes, as for simulate: energy is that of what the network "
+            "spikes on them. Without, every source spikes once in one step.",
+        ),
+    ] = None,
+    technology: Annotated[
+        str, typer.Option(help="A technology file (.toml), or the name of a preset.")
+    ] = "rram-130nm",
+    per_tile: Annotated[
+        list[int] | None,
+        typer.Option(help="Neurons per tile; may be repeated. By default 8, 16, ... 256."),
+    ] = None,
+    aspect: Annotated[float, typer.Option(help="Columns of tiles by rows, about.")] = 1.0,
+    spare: Annotated[
+        float, typer.Option(help="Share of free slots beside the neurons, for growth.")
+    ] = 0.0,
+    placer: Annotated[str | None, typer.Option(help="As for simulate.")] = None,
+    router: Annotated[str | None, typer.Option(help="As for simulate.")] = None,
+    effort: Annotated[float, typer.Option(help="How hard to search; 1 by default.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="For placers that search.", min=0)] = 0,
+    dt: Annotated[
+        float | None, typer.Option(help="Length of a step of the graph in seconds.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the smallest chip (.toml).")
+    ] = None,
+) -> None:
+    """Find the smallest chip for a network, and what chips of less energy cost in devices."""
+    from growth.simulation import chip_text, fit_file
+    from growth.tables import fit_table
+    from mosaic_sim.files import write_whole
+
+    found, notes = fit_file(
+        network, spikes=spikes, technology=technology, tile_sizes=per_tile, placer=placer,
+        router=router, reading={"dt": dt}, aspect=aspect, spare=spare, effort=effort, seed=seed,
+    )  # fmt: skip
+    console = _console()
+    for note in notes:
+        console.print(f"note  {note}", highlight=False, markup=False)
+    console.print(fit_table(found))
+    for size, reason in found.refused.items():
+        console.print(f"{size} neurons a tile: {reason}", highlight=False, markup=False)
+    if out is not None:
+        write_whole(out, chip_text(found.chip))
+        console.print(f"stored  {out}", highlight=False, soft_wrap=True)
 
 
 @technologies.command("list")

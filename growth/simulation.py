@@ -10,7 +10,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +24,7 @@ from mosaic_sim import (
     CostReport,
     Device,
     Events,
+    Fit,
     Network,
     Program,
     Recording,
@@ -31,6 +32,7 @@ from mosaic_sim import (
     Technology,
     Writing,
     compile_program,
+    fit,
     load_program,
     load_technology,
     place,
@@ -43,7 +45,7 @@ from mosaic_sim import (
     write_bill,
     writes,
 )
-from mosaic_sim.chipfile import find_chip
+from mosaic_sim.chipfile import chip_text, find_chip
 from mosaic_sim.compare import CAVEAT, Comparison, compare
 from mosaic_sim.cost import COMPONENTS, price_writes
 from mosaic_sim.errors import MosaicError, suggest
@@ -73,6 +75,7 @@ __all__ = [
     "CostReport",
     "Drive",
     "Events",
+    "Fit",
     "Platform",
     "Program",
     "Recording",
@@ -80,10 +83,12 @@ __all__ = [
     "Technology",
     "Writing",
     "bill",
+    "chip_text",
     "compare",
     "count_statuses",
     "find_chip",
     "find_technology",
+    "fit_file",
     "make_technology",
     "price",
     "price_writes",
@@ -174,7 +179,7 @@ def simulate_file(
         A TOML file, or the name of a preset.
     placer, router : str, optional
         A name in `mosaic_sim.place.PLACERS`, `mosaic_sim.route.ROUTERS`; by default the
-        thorough ones, and the quick ones for more than 2000 neurons.
+        thorough placer, and the quick one for more than 2000 neurons; and `negotiated`.
     levels : int, optional
         Conductance levels of a device.
     exact : bool, optional
@@ -232,6 +237,56 @@ def simulate_file(
     )
 
 
+def fit_file(
+    network: Path,
+    *,
+    spikes: Path | None = None,
+    technology: str = "rram-130nm",
+    tile_sizes: Sequence[int] | None = None,
+    placer: str | None = None,
+    router: str | None = None,
+    reading: Mapping[str, Any] | None = None,
+    **search: Any,
+) -> tuple[Fit, tuple[str, ...]]:
+    """Read a network and find the smallest chip for it: what ``mosaic fit`` does.
+
+    Parameters
+    ----------
+    network : Path
+        A NIR graph (``.nir``).
+    spikes : Path, optional
+        Input as for `read_spikes`; what the network spikes on it is what energy is worked out
+        for. Without, every source spikes once in an inference of one step.
+    technology, placer, router, reading
+        As for `simulate_file`.
+    tile_sizes, search
+        As for `mosaic_sim.fit`.
+
+    Returns
+    -------
+    Fit
+    notes : tuple of str
+        What had to be assumed to read the network.
+    """
+    priced = make_technology(technology)
+    options = {"dt": DT} | {k: v for k, v in (reading or {}).items() if v is not None}
+    net, notes = read_network(network, options)
+    rates = None
+    if spikes is not None:
+        lines = max(net.sources, 1)
+        chip = Chip(
+            1, 1, max(net.neurons, 1), lines, lines, lines
+        )  # counts ask for no chip
+        program, _ = put_on_chip(net, chip, Device(), placer="in order")
+        rates = simulate(program, read_spikes(spikes))
+    if placer is not None:
+        search["placer"] = _known("placer", placer, PLACERS)
+    if router is not None:
+        search["router"] = _known("router", router, ROUTERS)
+    found = fit(net, rates=rates, technology=priced, tile_sizes=tile_sizes, **search)
+    return found, notes
+
+
 def read_network(path: Path, options: Mapping[str, Any]) -> tuple[Network, tuple[str, ...]]:
     """Read a NIR graph; return the network and what had to be assumed."""
     if path.suffix not in (".nir", ".h5", ".hdf5"):
@@ -256,7 +311,7 @@ def put_on_chip(
     large = network.neurons > LARGE
     places = (
         _known("placer", placer or ("in order" if large else "greedy"), PLACERS),
-        _known("router", router or ("comb" if large else "greedy"), ROUTERS),
+        _known("router", router or "negotiated", ROUTERS),
     )
     placement = place(network, chip, placer=PLACERS[places[0]])
     routing = route(network, chip, placement, router=ROUTERS[places[1]])

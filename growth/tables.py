@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from growth.simulation import (
         Comparison,
         CostReport,
+        Fit,
         Platform,
         Recording,
         Simulation,
@@ -37,6 +38,7 @@ __all__ = [
     "bill_table",
     "cause_table",
     "dies_table",
+    "fit_table",
     "length_of",
     "platform_table",
     "quantity_table",
@@ -173,6 +175,26 @@ def bill_table(report: CostReport, writes: int) -> Table:
         ("energy per synaptic operation", report.energy_per_synaptic_operation),
     ):
         table.add_row(name, "", _joule(energy_each))
+    return table
+
+
+def fit_table(found: Fit) -> Table:
+    """Chips that hold a network, fewest devices first."""
+    table = table_of(
+        "Chips that hold the network; * no other has fewer devices and less energy"
+    )
+    for name in ("", "tiles", "neurons per tile", "lines NT/R0/R1", "devices",
+                 "energy per inference", "area", "rate x hops"):  # fmt: skip
+        table.add_column(name, justify="right")
+    front = found.front
+    for one in found.candidates:
+        chip = one.chip
+        table.add_row(
+            "*" if one in front else "", f"{chip.rows} x {chip.columns}",
+            str(chip.neurons_per_tile), f"{chip.tile_lines}/{chip.r0_lines}/{chip.r1_lines}",
+            f"{one.devices:,}", engineering(one.energy, "J"), f"{one.area * 1e6:.4g} mm2",
+            f"{one.hops:,.6g}",
+        )  # fmt: skip
     return table
 
 

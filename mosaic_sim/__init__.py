@@ -18,6 +18,7 @@ from mosaic_sim.device import Device
 from mosaic_sim.die import EFFECTS, Die, sample_die
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, RoutingError
 from mosaic_sim.events import count_events
+from mosaic_sim.fit import Fit, fit
 from mosaic_sim.image import device_count, writes
 from mosaic_sim.network import Network, join
 from mosaic_sim.place import Placement, place
@@ -41,6 +42,7 @@ __all__ = [
     "Device",
     "Die",
     "Events",
+    "Fit",
     "Lifetime",
     "MosaicError",
     "Network",
@@ -58,6 +60,7 @@ __all__ = [
     "compile_program",
     "count_events",
     "device_count",
+    "fit",
     "join",
     "lifetime",
     "load_chip",

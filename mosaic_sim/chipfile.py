@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from mosaic_sim.chip import CHIPS, Chip, chip_preset
 from mosaic_sim.errors import ConfigError, suggest
 
-__all__ = ["find_chip", "load_chip"]
+__all__ = ["chip_text", "find_chip", "load_chip"]
 
 
 def load_chip(path: Path | str) -> Chip:
@@ -73,6 +74,22 @@ def load_chip(path: Path | str) -> Chip:
         return Chip(**given)
     except ConfigError as error:
         raise ConfigError(f"{path.name}: {error}") from None
+
+
+def chip_text(chip: Chip) -> str:
+    """Return a chip as the text of a file that `load_chip` reads; what has a default is left out.
+
+    Examples
+    --------
+    >>> print(chip_text(Chip(1, 2, 4, 4, 4, 4, broken_tiles=[1])).splitlines()[-1])
+    broken_tiles = [1]
+    """
+    written = []
+    for field in fields(chip):
+        value = getattr(chip, field.name)
+        if value != field.default:
+            written.append(f"{field.name} = {json.dumps(value)}")
+    return "\n".join(written) + "\n"
 
 
 def find_chip(name: str) -> Chip:

@@ -26,10 +26,14 @@ _FILE = {
         "growing": (
             "arrival_order", "arrive", "insertion_costs", "links", "seat", "settle",
         ),
-        "one_turn": ("one_turn_links", "one_turn_trees"),
-        "routes": (
-            "comb_trees", "grow_tree", "longest_path", "routing_fault", "shared_line",
+        "placing": (
+            "anneal_sites", "eigen", "gram", "layout_cost", "orthonormalise", "split_sites",
+            "swap_search",
         ),
+        "refining": ("count_reach", "even_out", "refine", "relabel"),
+        "negotiating": ("gather", "lay_trees", "number_lines", "take_up"),
+        "one_turn": ("one_turn_links", "one_turn_trees"),
+        "routes": ("comb_trees", "longest_path", "routing_fault", "shared_line"),
         "steps": ("run", "run_physical"),
         "synapses": (
             "count_sources", "depths", "quantise", "sort_by_source", "synapse_fault",

@@ -86,35 +86,30 @@ def one_turn_links(offsets, reached, home, columns, neighbour, kind, links, visi
 
 @njit(**KERNEL)
 def one_turn_trees(
-    begin, first, offsets, reached, tile, columns, capacity, neighbour, tile_cell, shut, load,
-    links, out_cell, out_side,
+    begin, first, offsets, reached, tile, columns, lines, neighbour, tile_cell, exits, position,
+    length, state, pool, filled, load,
 ):  # fmt: skip
-    """Lay the one-turn ways of neurons as trees, from source `begin` on, as long as they fit.
+    """Lay the one-turn ways of neurons as trees, from source `begin` on, where they fit.
 
     A way that meets its neuron's tree a second time, which two ways that leave a tile on
-    different sides can, is laid from there on only: a tree enters each cell once. `load`
-    counts sources a link, `links` the links of each source. Stops when the arrays of links
-    might be too short, and at a source whose tree has to be searched for: an external one that
-    reaches tiles, or a neuron whose tree needs a full link, or one to a side on which it is
-    `shut` in (a bit a side). Returns (source where it stopped,
-    links written, whether to search).
+    different sides can, is laid from there on only: a tree enters each cell once. External
+    sources, trees that need a full link, and those begun already are left to others: their
+    `state` stays 1. The arrays are those of `lay_trees`. Stops when the pool might be too
+    short. Returns (source where it stopped, filled part of the pool).
     """
     cells = neighbour.shape[0]
     sources = offsets.size - 1
     stamp = np.full(cells, -1, np.int64)
     cell = np.empty(cells + 2, np.int32)
     side = np.empty(cells + 2, np.int32)
-    total = 0
-    for i in range(begin, sources):
-        if total + cells > out_cell.size:
-            return i, total, False
-        if i < first:
-            if offsets[i] < offsets[i + 1]:
-                return i, total, True
+    for i in range(max(begin, first), sources):
+        if filled + cells > pool.size:
+            return i, filled
+        if state[i] == 0 or length[i] > 0:
             continue
         here = tile[i - first]
         stamp[tile_cell[here]] = i
-        end = total
+        end = filled
         fits = True
         for k in range(offsets[i], offsets[i + 1]):
             if reached[k] == here:
@@ -124,18 +119,19 @@ def one_turn_trees(
             while stamp[cell[met]] != i:
                 met -= 1
             for step in range(met, steps):
-                a, s = cell[step], side[step]
-                fits &= load[a, s] < capacity[a, s]
-                if a == tile_cell[here]:
-                    fits &= (shut[i - first] >> s) & 1 == 0
-                stamp[neighbour[a, s]] = i
-                out_cell[end] = a
-                out_side[end] = s
+                link = 4 * cell[step] + side[step]
+                fits &= load[link] < lines[link]
+                if step == 0:
+                    fits &= exits[i] >> side[0] & 1 == 1
+                stamp[neighbour[cell[step], side[step]]] = i
+                pool[end] = link
                 end += 1
         if not fits:
-            return i, total, True
-        for k in range(total, end):
-            load[out_cell[k], out_side[k]] += 1
-        links[i] = end - total
-        total = end
-    return sources, total, False
+            continue
+        for e in range(filled, end):
+            load[pool[e]] += 1
+        position[i] = filled
+        length[i] = end - filled
+        state[i] = 0
+        filled = end
+    return sources, filled

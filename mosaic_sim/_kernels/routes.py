@@ -1,4 +1,4 @@
-"""Compiled loops over routes: trees laid, checked and counted."""
+"""Compiled loops over routes: combs laid, trees checked and counted."""
 
 from __future__ import annotations
 
@@ -8,87 +8,9 @@ from numba import njit
 from mosaic_sim._kernels.options import KERNEL, PART
 
 
-@njit(**KERNEL)
-def grow_tree(
-    origin, shut, targets, capacity, neighbour, is_router, load, in_tree, edge_cell, edge_side,
-    edges,
-):  # fmt: skip
-    """Extend one multicast tree to all `targets`, nearest first, over links with free lines.
-
-    `in_tree` marks the routing tiles that the tree has; `edge_cell`, `edge_side` hold its
-    first `edges` links and receive the new ones; `load` counts sources per link. Returns the
-    number of links, and the first target that could not be reached or -1. The sides with a
-    bit in `shut` are closed to a source in the tile `origin`. Among shortest
-    extensions the one over the emptiest links is taken.
-    """
-    cells = is_router.size
-    missing = np.zeros(cells, np.bool_)
-    for target in targets:
-        missing[target] = True
-    via = np.empty(cells, np.int8)
-    room = np.empty(cells, np.int32)
-    distance = np.empty(cells, np.int32)
-    queue = np.empty(cells, np.int32)
-    for _ in range(targets.size):
-        tail = 0
-        for cell in range(cells):
-            distance[cell] = -1
-            if in_tree[cell] or cell == origin:
-                distance[cell] = 0
-                room[cell] = 1 << 30
-                queue[tail] = cell
-                tail += 1
-        head = 0
-        reached = -1
-        while head < tail:
-            cell = queue[head]
-            head += 1
-            if reached >= 0 and distance[cell] >= distance[reached]:
-                break
-            if not is_router[cell] and cell != origin:
-                continue
-            for side in range(4):
-                there = neighbour[cell, side]
-                if there < 0 or (cell == origin and (shut >> side) & 1):
-                    continue
-                left = capacity[cell, side] - load[cell, side]
-                if left <= 0 or not (is_router[there] or missing[there]):
-                    continue
-                narrow = min(room[cell], left)
-                if distance[there] < 0:
-                    distance[there] = distance[cell] + 1
-                    via[there] = side
-                    room[there] = narrow
-                    queue[tail] = there
-                    tail += 1
-                elif distance[there] == distance[cell] + 1 and narrow > room[there]:
-                    via[there] = side
-                    room[there] = narrow
-                if missing[there] and (reached < 0 or narrow > room[reached]):
-                    reached = there
-        if reached < 0:
-            for target in targets:
-                if missing[target]:
-                    return edges, target
-        missing[reached] = False
-        there = reached
-        for back in range(distance[reached]):  # from the target to the tree
-            side = via[there]
-            cell = neighbour[there, (side + 2) % 4]
-            at = edges + distance[reached] - 1 - back
-            edge_cell[at] = cell
-            edge_side[at] = side
-            load[cell, side] += 1
-            if is_router[there]:
-                in_tree[there] = True
-            there = cell
-        edges += distance[reached]
-    return edges, -1
-
-
 @njit(**PART)
 def comb(
-    home, targets, columns, variant, neighbour, tile_cell, mark, stamp, edge_cell, edge_side,
+    home, targets, columns, variant, neighbour, tile_cell, mark, stamp, links,
 ):  # fmt: skip
     """Write the links of a comb: a trunk beside the home tile, teeth along corridors.
 
@@ -142,8 +64,7 @@ def comb(
             beyond = neighbour[cell, side]
             if stamp[beyond] != mark:  # else the tree has that cell already
                 stamp[beyond] = mark
-                edge_cell[edges] = cell
-                edge_side[edges] = side
+                links[edges] = 4 * cell + side
                 edges += 1
             cell = beyond
     return edges
@@ -151,98 +72,75 @@ def comb(
 
 @njit(**KERNEL)
 def comb_trees(
-    begin, total, first, reached_offsets, reached, tile, slot, port_cell, columns, capacity,
-    neighbour, is_router, tile_cell, shut, load, links, out_cell, out_side, out_line,
+    begin, first, offsets, reached, tile, columns, lines, neighbour, tile_cell, exits, position,
+    length, state, pool, filled, load,
 ):  # fmt: skip
-    """Lay a comb for every neuron, the cheapest of four; search where a comb meets a full link.
+    """Lay a comb for every neuron from source `begin` on, the cheapest of four that fits.
 
-    External sources are searched for too: they do not start beside a tile. A neuron cannot
-    leave on the sides with a bit in `shut`; `out_line` counts whole lines only. Starts with source
-    `begin`, after `total` links, and stops when the arrays of links might be too short for one
-    more. `load` counts sources a link, `links` the links of each source. Returns (next source,
-    links written, cell that could not be reached or -1).
+    External sources, which do not start beside a tile, trees that fit in no variant, and those
+    begun already are left to others: their `state` stays 1. The arrays are those of
+    `lay_trees`. Stops when the pool might be too short. Returns (source where it stopped,
+    filled part of the pool).
     """
-    cells = is_router.size
-    sources = reached_offsets.size - 1
+    cells = neighbour.shape[0]
+    sources = offsets.size - 1
     stamp = np.zeros(cells, np.int64)
-    edge_cell = np.empty(2 * cells, np.int32)
-    edge_side = np.empty(2 * cells, np.int32)
+    links = np.empty(2 * cells, np.int32)
     targets = np.empty(tile_cell.size, np.int32)
-    in_tree = np.empty(cells, np.bool_)
     teeth = np.zeros((2, tile_cell.size + 2), np.int64)
     mark = 0
-    for i in range(begin, sources):
-        if total + cells > out_cell.size:
-            return i, total, -1
-        here = tile[i - first] if i >= first else -1
+    for i in range(max(begin, first), sources):
+        if filled + cells > pool.size:
+            return i, filled
+        if state[i] == 0 or length[i] > 0:
+            continue
+        here = tile[i - first]
         wanted = 0
-        for k in range(reached_offsets[i], reached_offsets[i + 1]):
+        for k in range(offsets[i], offsets[i + 1]):
             if reached[k] != here:
                 targets[wanted] = reached[k]
                 wanted += 1
-        edges = 0
-        fits = wanted == 0
-        if i >= first and wanted > 0:
-            # First find the cheapest variant, then try all, from that one on. With many targets
-            # shared teeth are as good as always cheaper, and the fewer teeth the better.
-            least, best = 1 << 60, 0
-            if wanted > 24:
-                mark += 1
-                across = 0
-                for k in range(wanted):
-                    row, column = targets[k] // columns, targets[k] % columns
-                    if teeth[0, (column + 1) >> 1] != mark:
-                        teeth[0, (column + 1) >> 1] = mark
-                        across += 1
-                    if teeth[1, (row + 1) >> 1] != mark:
-                        teeth[1, (row + 1) >> 1] = mark
-                        across -= 1
-                best = 2 if across <= 0 else 3
-            for attempt in range(4 if wanted > 24 else 0, 8):
-                mark += 1
-                variant = attempt if attempt < 4 else (best + attempt) & 3
-                edges = comb(
-                    here, targets[:wanted], columns, variant, neighbour, tile_cell, mark, stamp,
-                    edge_cell, edge_side,
-                )  # fmt: skip
-                if attempt < 4:
-                    if edges < least:
-                        least, best = edges, variant
-                    continue
-                fits = True
-                for k in range(edges):
-                    cell, side = edge_cell[k], edge_side[k]
-                    fits &= load[cell, side] < capacity[cell, side]
-                    if cell == tile_cell[here]:
-                        fits &= (shut[i - first] >> side) & 1 == 0
-                if fits:
-                    for k in range(edges):
-                        load[edge_cell[k], edge_side[k]] += 1
-                    break
-        if not fits:
-            for c in range(cells):
-                in_tree[c] = False
-            if i < first:
-                in_tree[port_cell[i]] = True
-            goals = np.empty(wanted, np.int32)
+        # First find the cheapest variant, then try all, from that one on. With many targets
+        # shared teeth are as good as always cheaper, and the fewer teeth the better.
+        least, best = 1 << 60, 0
+        if wanted > 24:
+            mark += 1
+            across = 0
             for k in range(wanted):
-                goals[k] = tile_cell[targets[k]]
-            edges, missed = grow_tree(
-                tile_cell[here] if i >= first else np.int32(-1),
-                np.int64(shut[i - first]) if i >= first else np.int64(0), goals, capacity,
-                neighbour, is_router, load, in_tree, edge_cell, edge_side, 0,
+                row, column = targets[k] // columns, targets[k] % columns
+                if teeth[0, (column + 1) >> 1] != mark:
+                    teeth[0, (column + 1) >> 1] = mark
+                    across += 1
+                if teeth[1, (row + 1) >> 1] != mark:
+                    teeth[1, (row + 1) >> 1] = mark
+                    across -= 1
+            best = 2 if across <= 0 else 3
+        for attempt in range(4 if wanted > 24 else 0, 8):
+            mark += 1
+            variant = attempt if attempt < 4 else (best + attempt) & 3
+            edges = comb(
+                here, targets[:wanted], columns, variant, neighbour, tile_cell, mark, stamp,
+                links,
             )  # fmt: skip
-            if missed >= 0:
-                return i, total, missed
-        for k in range(edges):
-            cell, side = edge_cell[k], edge_side[k]
-            out_cell[total] = cell
-            out_side[total] = side
-            # The outputs of a tile are wired: the neuron in slot k drives line k.
-            out_line[total] = load[cell, side] - 1 if is_router[cell] else slot[i - first]
-            total += 1
-        links[i] = edges
-    return sources, total, -1
+            if attempt < 4:
+                if edges < least:
+                    least, best = edges, variant
+                continue
+            fits = True
+            for e in range(edges):
+                fits &= load[links[e]] < lines[links[e]]
+                if links[e] >> 2 == tile_cell[here]:
+                    fits &= exits[i] >> (links[e] & 3) & 1 == 1
+            if fits:
+                position[i] = filled
+                length[i] = edges
+                state[i] = 0
+                for e in range(edges):
+                    load[links[e]] += 1
+                    pool[filled + e] = links[e]
+                filled += edges
+                break
+    return sources, filled
 
 
 @njit(**KERNEL)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from mosaic_sim.errors import CapacityError, MosaicError, suggest
+from mosaic_sim.place.balanced import balanced_partition, crossing_synapses
 from mosaic_sim.place.defragment import Defragmented, defragment
 from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.growing import (
@@ -25,7 +26,11 @@ from mosaic_sim.place.growing import (
     moved,
     moving_price,
 )
+from mosaic_sim.place.hilbert import hilbert
+from mosaic_sim.place.hypergraph import hypergraph
 from mosaic_sim.place.in_order import in_order
+from mosaic_sim.place.layered import layered
+from mosaic_sim.place.multilevel import multilevel
 from mosaic_sim.place.objective import Search, check_fan_in, check_rates, hop_cost
 from mosaic_sim.place.placement import (
     Placement,
@@ -34,6 +39,8 @@ from mosaic_sim.place.placement import (
     check_sites,
     tiles_reached,
 )
+from mosaic_sim.place.scatter import scatter
+from mosaic_sim.place.spectral import spectral
 from mosaic_sim.place.verdict import Verdict, judge
 from mosaic_sim.progress import progress_bar
 
@@ -57,16 +64,24 @@ __all__ = [
     "Search",
     "Verdict",
     "arrivals",
+    "balanced_partition",
     "check_placement",
+    "crossing_synapses",
     "defragment",
     "greedy",
+    "hilbert",
     "hop_cost",
+    "hypergraph",
     "in_order",
     "insertion_costs",
     "judge",
+    "layered",
     "moved",
     "moving_price",
+    "multilevel",
     "place",
+    "scatter",
+    "spectral",
     "tiles_reached",
 ]
 
@@ -90,7 +105,16 @@ class Placer(Protocol):
         """
 
 
-PLACERS: dict[str, Placer] = {"greedy": greedy, "in order": in_order}
+PLACERS: dict[str, Placer] = {
+    "greedy": greedy,
+    "in order": in_order,
+    "random": scatter,
+    "hilbert": hilbert,
+    "spectral": spectral,
+    "layered": layered,
+    "multilevel": multilevel,
+    "hypergraph": hypergraph,
+}
 
 
 def place(
@@ -104,6 +128,7 @@ def place(
     growing: Growing | str | None = None,
     effort: float = 1.0,
     seed: int = 0,
+    spread: bool = False,
     progress: bool | None = None,
 ) -> Placement:
     """Find a tile and a slot for every neuron, and a port for every input.
@@ -121,9 +146,12 @@ def place(
         Tiles that new neurons, and those that make room for them, may use; or tiles for single
         neurons, by number. All by default.
     placer : Placer or str, optional
-        `greedy` (thorough; seconds for a thousand neurons) or `in_order` (at once; for large
-        networks whose neurons are numbered so that neighbours talk to each other); or its
-        name in `PLACERS`. By default `greedy`, and for what is new beside `keep`, `growing`.
+        Or its name in `PLACERS`: "multilevel" (thorough, 3,000 neurons a second and more),
+        "hypergraph" (the same with clusters by Mt-KaHyPar, an extra), "layered" (feed-forward
+        networks, quick), "greedy" (seconds for a thousand neurons), "in order" and "hilbert"
+        (at once; for networks whose neurons are numbered so that neighbours talk to each
+        other), "spectral" and "random". By default "greedy", and for what is new beside `keep`
+        what `growing` says.
     growing : Growing or str, optional
         How new neurons are fitted in between those of `keep`: ``"frozen"``, the default, moves
         nothing that is programmed; ``"ripple"`` may push a few neurons to neighbouring tiles
@@ -132,6 +160,9 @@ def place(
         How hard a placer that searches does so; see `Search`.
     seed : int
         The same seed gives the same layout.
+    spread : bool
+        Whether to leave free slots on every tile, for growth: half of an even share, and at
+        least one where there are enough. "greedy" and "in order" take no notice.
     progress : bool or None
         Whether to show a bar after a second; None: if stderr is a terminal.
 
@@ -196,7 +227,7 @@ def place(
 
         placement = placer(
             network, chip, keep=keep, rates=rate, allowed=allowed,
-            search=Search(effort, seed, report),
+            search=Search(effort, seed, report, spread),
         )  # fmt: skip
     check_placement(network, chip, placement)
     return placement

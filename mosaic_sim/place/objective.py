@@ -48,6 +48,7 @@ class Search:
     effort: float = 1.0
     seed: int = 0
     report: Callable[[float, float], None] = _silent
+    spread: bool = False
 
 
 def hop_cost(

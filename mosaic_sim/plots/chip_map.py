@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mosaic_sim.route import Routing
 
 from mosaic_sim.plots.grid import (
+    BROKEN,
     HAIR,
     INK,
     ROUTER,
@@ -35,8 +36,11 @@ from mosaic_sim.plots.grid import (
     TILE,
     axes_scale,
     cell_outlines,
+    checked_owner,
     colour_bar,
+    draw_broken,
     hairline,
+    legend_beside,
     mix,
     owner_colour,
     plural,
@@ -68,6 +72,7 @@ def placement_map(
     most of the lines that leave it are taken. Wires are as wide as they have sources, in
     both directions together, on the same scale for every program of a chip. Triangles are
     input ports, with the number of external sources (inputs and bias line) entering there.
+    Broken tiles are hatched; a cross is a side some of whose lines are broken.
 
     What would be too small to read on these Axes is left out: first the texts; then a tile
     is filled in proportion from below, instead of slot by slot.
@@ -90,7 +95,8 @@ def placement_map(
     -------
     Axes
         With the collections ``_tiles``, ``_slots`` (or ``_fill``), ``_routers``, ``_ports``
-        with their wires ``_entries``, and ``_links``, each from its north or west end. The
+        with their wires ``_entries``, and ``_links``, each from its north or west end; where
+        there are any, ``_broken`` cells and ``_lost`` lines. The
         array of ``_routers`` is the fraction of lines in use, routing tiles row by row.
 
     Raises
@@ -118,13 +124,14 @@ def placement_map(
             f"routing has {trees} trees; it needs to be the one that program was compiled "
             f"from, with {program.sources} sources on {chip.cells} cells."
         )
-    owners = _checked_owner(owner, owner_names, program.tile.size)
+    owners = checked_owner(owner, owner_names, program.tile.size)
     set_up(ax, chip, margin=1.0)
     load = routing.load(chip)
     _draw_routers(ax, chip, load)
     busiest = _draw_links(ax, chip, load)
     _draw_tiles(ax, program, owners)
     _draw_ports(ax, program)
+    draw_broken(ax, chip)
 
     names: dict[int, str] = {-1: "nobody"} if owner is not None else {0: "in use"}
     names.update(enumerate(owner_names or ()))
@@ -133,33 +140,13 @@ def placement_map(
         Patch(facecolor="white", edgecolor=HAIR, label="free tile"),
         Line2D([], [], linestyle="", marker="v", color=INK, label="input port"),
     ]
+    if not chip.whole:
+        handles.append(Patch(facecolor=BROKEN, hatch="////", edgecolor=INK, label="broken"))
     if busiest:
         width, label = busiest * _wire(ax, chip), f"link of {plural(busiest, 'source')}"
         handles.append(Line2D([], [], color=INK, linewidth=width, label=label))
-    _legend(ax, handles)
+    legend_beside(ax, handles)
     return ax
-
-
-def _checked_owner(
-    owner: ArrayLike | None, names: Sequence[str] | None, neurons: int
-) -> NDArray[np.int64]:
-    if owner is None:
-        return np.zeros(neurons, np.int64)
-    owners = np.asarray(owner)
-    if owners.shape != (neurons,) or (neurons and owners.dtype.kind not in "iu"):
-        raise MosaicError(
-            f"owner has shape {owners.shape} and dtype {owners.dtype}; it needs one "
-            f"integer for each neuron of the program: ({neurons},)."
-        )
-    lowest, highest = owners.min(initial=0), owners.max(initial=-1)
-    if lowest < -1:
-        raise MosaicError(f"owner has {lowest}; it needs -1 (nobody) or an index from 0.")
-    if names is not None and highest >= len(names):
-        raise MosaicError(
-            f"owner_names has {len(names)} names; it needs at least {highest + 1}, one for "
-            f"each owner up to {highest}."
-        )
-    return owners.astype(np.int64)
 
 
 def _wire(ax: Axes, chip: Chip) -> float:
@@ -308,17 +295,3 @@ def _owner_handles(owner: NDArray[np.int64], names: Mapping[int, str]) -> list[A
     if present.size and present[0] < 0:
         handles.append(handles.pop(0))  # nobody comes last
     return handles
-
-
-def _legend(ax: Axes, handles: list[Artist]) -> None:
-    ax.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-        frameon=False,
-        fontsize="small",
-        handlelength=1.6,
-        handletextpad=1,
-        handleheight=1.2,
-        ncols=1 + len(handles) // 24,
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.ticker import FuncFormatter, NullFormatter
 from matplotlib.transforms import (
@@ -13,13 +14,18 @@ from matplotlib.transforms import (
     blended_transform_factory,
 )
 
+from mosaic_sim.chip import STEP
+from mosaic_sim.errors import MosaicError
 from mosaic_sim.units import engineering, to_si
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import Formatter
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from mosaic_sim.chip import Chip
     from mosaic_sim.program import Program
@@ -40,6 +46,14 @@ INK, HAIR = "0.15", "0.72"
 
 TILE, ROUTER = 1.36, 0.48
 """Sides of a neuron tile and of a corner router, in units of the distance of two cells."""
+
+
+BROKEN = "#BDBDBD"
+"""Tiles that hold and carry nothing; hatched where that can be seen."""
+
+
+FINE = 5.0
+"""Points from cell to cell below which hatches and crosses are left out."""
 
 
 TEXT = 4.5
@@ -99,14 +113,53 @@ def set_up(ax: Axes, chip: Chip, margin: float) -> None:
     height, width = chip.shape
     edge = ROUTER / 2 + margin
     ax.set(xlim=(-edge, width - 1 + edge), ylim=(height - 1 + edge, -edge), aspect="equal")
-    every = max(1, int(np.ceil(11 / (2 * axes_scale(ax)))))
-    columns, rows = range(0, chip.columns, every), range(0, chip.rows, every)
-    ax.set_xticks([2 * c + 1 for c in columns], [str(c) for c in columns])
-    ax.set_yticks([2 * r + 1 for r in rows], [str(r) for r in rows])
+    tile_ticks(ax, chip)
     ax.tick_params(length=0, labelsize="small", colors="0.4")
     ax.set_xlabel("column of tiles", size="small", color="0.4")
     ax.set_ylabel("row of tiles", size="small", color="0.4")
     ax.spines[:].set_visible(False)
+
+
+def tile_ticks(ax: Axes, chip: Chip) -> None:
+    """Number the tiles that `ax` shows, as many as there is room for."""
+    every = max(1, int(np.ceil(11 / (2 * axes_scale(ax)))))
+    if every > 2:  # round numbers
+        power = 10 ** int(np.log10(every))
+        every = next(k * power for k in (1, 2, 5, 10) if k * power >= every)
+    (left, right), (low, high) = sorted(ax.get_xlim()), sorted(ax.get_ylim())
+    columns = [c for c in range(0, chip.columns, every) if left <= 2 * c + 1 <= right]
+    rows = [r for r in range(0, chip.rows, every) if low <= 2 * r + 1 <= high]
+    ax.set_xticks([2 * c + 1 for c in columns], [str(c) for c in columns])
+    ax.set_yticks([2 * r + 1 for r in rows], [str(r) for r in rows])
+
+
+def draw_broken(ax: Axes, chip: Chip) -> None:
+    """Hatch broken cells in grey, and cross the sides on which lines are broken."""
+    scale = axes_scale(ax)
+    if chip.is_broken.any():
+        ax.add_collection(
+            PolyCollection(
+                list(cell_outlines(chip)[chip.is_broken]), facecolors=BROKEN, edgecolors=INK,
+                linewidths=min(0.5, 0.02 * scale), hatch="////" if scale >= FINE else None,
+                zorder=6, label="_broken",
+            )
+        )  # fmt: skip
+    if chip.broken_lines and scale >= FINE:
+        sides = {(cell, side) for cell, side, _ in chip.broken_lines}
+        cell, side = np.array(sorted(sides)).T
+        row, column = np.divmod(cell, chip.shape[1])
+        down, right = np.array(STEP)[side].T
+        along = np.where(down != 0, row % 2, column % 2)
+        edge = np.array([ROUTER, TILE])[along] / 2 + 0.04  # in the gap between two cells
+        at = np.column_stack([column + edge * right, row + edge * down])
+        arm = 0.1 * np.array([[[-1, -1], [1, 1]], [[-1, 1], [1, -1]]])
+        crosses = (at[:, None, None] + arm).reshape(-1, 2, 2)
+        ax.add_collection(
+            LineCollection(
+                list(crosses), colors="#C1121F", linewidths=min(1.2, 0.06 * scale), zorder=7,
+                label="_lost",
+            )
+        )  # fmt: skip
 
 
 def colour_bar(ax: Axes, mappable: ScalarMappable, label: str, numbers: Formatter) -> None:
@@ -146,7 +199,7 @@ def slot_boxes(
 
 def plural(count: int, noun: str) -> str:
     """Write a count with its noun: ``1 neuron``, ``2 neurons``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def owner_colour(owner: int) -> str:
@@ -179,3 +232,41 @@ def in_one_unit(largest: float, base: str) -> tuple[FuncFormatter, str]:
     unit = engineering(largest, base).split(" ")[1]
     one = to_si(1, unit, base)
     return FuncFormatter(lambda value, _: f"{value / one:.6g}"), unit
+
+
+def checked_owner(
+    owner: ArrayLike | None, names: Sequence[str] | None, neurons: int
+) -> NDArray[np.int64]:
+    """Return owners as integers, 0 if nothing is given; refuse what cannot be owners."""
+    if owner is None:
+        return np.zeros(neurons, np.int64)
+    owners = np.asarray(owner)
+    if owners.shape != (neurons,) or (neurons and owners.dtype.kind not in "iu"):
+        raise MosaicError(
+            f"owner has shape {owners.shape} and dtype {owners.dtype}; it needs one "
+            f"integer for each neuron placed: ({neurons},)."
+        )
+    lowest, highest = owners.min(initial=0), owners.max(initial=-1)
+    if lowest < -1:
+        raise MosaicError(f"owner has {lowest}; it needs -1 (nobody) or an index from 0.")
+    if names is not None and highest >= len(names):
+        raise MosaicError(
+            f"owner_names has {len(names)} names; it needs at least {highest + 1}, one for "
+            f"each owner up to {highest}."
+        )
+    return owners.astype(np.int64)
+
+
+def legend_beside(ax: Axes, handles: list[Artist]) -> None:
+    """Put a legend right of `ax`."""
+    ax.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+        frameon=False,
+        fontsize="small",
+        handlelength=1.6,
+        handletextpad=1,
+        handleheight=1.2,
+        ncols=1 + len(handles) // 24,
+    )

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from mosaic_sim.errors import MosaicError, suggest
-from mosaic_sim.place import check_placement
-from mosaic_sim.route.comb import comb
-from mosaic_sim.route.greedy import greedy
+from mosaic_sim.place import Search, check_placement
+from mosaic_sim.progress import progress_bar
+from mosaic_sim.route.bounds import cut_bound
+from mosaic_sim.route.least import LeastLines, minimum_lines
+from mosaic_sim.route.negotiated import negotiated
 from mosaic_sim.route.one_turn import (
     OneTurnLoads,
     one_turn,
@@ -20,6 +24,8 @@ from mosaic_sim.route.one_turn import (
     ports_of_links,
 )
 from mosaic_sim.route.routing import Routing, check_links, check_routing
+from mosaic_sim.route.steiner import steiner
+from mosaic_sim.route.trunk import trunk
 
 if TYPE_CHECKING:
     from mosaic_sim.chip import Chip
@@ -28,17 +34,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ROUTERS",
+    "LeastLines",
     "OneTurnLoads",
     "Router",
     "Routing",
     "check_routing",
-    "comb",
-    "greedy",
+    "cut_bound",
+    "minimum_lines",
+    "negotiated",
     "one_turn",
     "one_turn_loads",
     "port_violations",
     "ports_of_links",
     "route",
+    "steiner",
+    "trunk",
 ]
 
 
@@ -46,12 +56,28 @@ class Router(Protocol):
     """What `route` calls after it has checked the placement."""
 
     def __call__(
-        self, network: Network, chip: Chip, placement: Placement, *, keep: Routing | None
+        self,
+        network: Network,
+        chip: Chip,
+        placement: Placement,
+        *,
+        keep: Routing | None,
+        rip: bool,
+        search: Search,
     ) -> Routing:
-        """Return a legal routing that contains `keep`, or raise `RoutingError`."""
+        """Return a legal routing that contains `keep`, or raise `RoutingError`.
+
+        With `rip` trees of `keep` may be changed, if that helps. `search.report` takes the
+        sources too many on all links as the cost.
+        """
 
 
-ROUTERS: dict[str, Router] = {"comb": comb, "greedy": greedy, "one_turn": one_turn}
+ROUTERS: dict[str, Router] = {
+    "negotiated": negotiated,
+    "steiner": steiner,
+    "trunk": trunk,
+    "one_turn": one_turn,
+}
 
 
 def route(
@@ -60,7 +86,10 @@ def route(
     placement: Placement,
     *,
     keep: Routing | None = None,
-    router: Router | str = greedy,
+    rip: bool = False,
+    router: Router | str = negotiated,
+    effort: float = 1.0,
+    progress: bool | None = None,
 ) -> Routing:
     """Lay one multicast tree from every source to all tiles that read it.
 
@@ -68,17 +97,29 @@ def route(
     ----------
     keep : Routing, optional
         Of the first sources of `network`: its links and lines stay, trees only grow.
+    rip : bool
+        Trees of `keep` may change: branches that lead to no target any more are taken away,
+        sources that have moved get new trees, and trees on links that would carry too many
+        sources are laid anew; all others stay. Links that stay keep their lines.
     router : Router or str
-        `greedy` (short trees, and legal ones where it is tight; a millisecond a tree on large
-        chips), `comb` (microseconds a tree, a little longer trees) or `one_turn` (the published
-        ways, to compare with); or its name in `ROUTERS`.
+        `negotiated` (legal routings wherever lines are scarce), `steiner` (as short trees, one
+        after another: no tree makes way for another), `trunk` (trees by rule, microseconds
+        each, a little longer) or `one_turn` (the published ways, to compare with); or its name
+        in `ROUTERS`.
+    effort : float
+        How long `negotiated` goes on without progress, and how often it shortens what it has
+        found; 1 by default.
+    progress : bool or None
+        Whether to show a bar after a second; None: if stderr is a terminal.
 
     Raises
     ------
     RoutingError
-        If no legal routing is found; the message names the overloaded sides.
+        If no legal routing is found; the message names the overloaded sides. Also if the
+        search is interrupted (Ctrl-C) before a legal routing is found; after that, the best
+        so far is returned.
     MosaicError
-        If there is no router called `router`.
+        If there is no router called `router`, `effort` is negative, or `keep` cannot stay.
 
     Examples
     --------
@@ -95,9 +136,21 @@ def route(
                 f"{', '.join(ROUTERS)}."
             )
         router = ROUTERS[router]
+    if not (effort >= 0 and np.isfinite(effort)):
+        raise MosaicError(f"effort is {effort!r}; it needs a finite number >= 0.")
     check_placement(network, chip, placement)
     if keep is not None:
         check_links(chip, keep)
-    routing = router(network, chip, placement, keep=keep)
+    done = 0.0
+    with progress_bar("route", 1.0, progress) as bar:
+
+        def report(fraction: float, cost: float) -> None:
+            nonlocal done
+            bar(fraction - done, f"{cost:,.0f} sources too many")
+            done = fraction
+
+        routing = router(
+            network, chip, placement, keep=keep, rip=rip, search=Search(effort, 0, report)
+        )
     check_routing(network, chip, placement, routing)
     return routing

@@ -19,16 +19,16 @@ import numpy as np
 
 from mosaic_sim import _kernels
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.place import tiles_reached
-from mosaic_sim.route.greedy import greedy
-from mosaic_sim.route.routing import Routing, entry_lines, shut_sides
+from mosaic_sim.route.board import Board
+from mosaic_sim.route.negotiated import settle
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from mosaic_sim.chip import Chip
     from mosaic_sim.network import Network
-    from mosaic_sim.place import Placement
+    from mosaic_sim.place import Placement, Search
+    from mosaic_sim.route.routing import Routing
 
 __all__ = [
     "OneTurnLoads",
@@ -38,12 +38,15 @@ __all__ = [
     "ports_of_links",
 ]
 
-ROOM = 1 << 24
-"""Links that one call of the kernel may write."""
-
 
 def one_turn(
-    network: Network, chip: Chip, placement: Placement, *, keep: Routing | None
+    network: Network,
+    chip: Chip,
+    placement: Placement,
+    *,
+    keep: Routing | None,
+    rip: bool,
+    search: Search,
 ) -> Routing:
     """Lay the published ways as trees; search where they do not fit, and for inputs.
 
@@ -51,14 +54,14 @@ def one_turn(
     code lets both go on, which loads a router twice with one source; here the later one starts
     where they meet, since a `Routing` is made of trees. `one_turn_loads` counts as published.
 
-    Where a tree would need a link that is full, and for external sources, of which the
-    published code has none, a shortest tree is searched for as `greedy` does. If there is
-    none, or routes have to be kept, all is left to `greedy`.
+    Where a tree would need a link that is full, for external sources, of which the published
+    code has none, and for kept trees that grow, a short tree is searched for as `steiner`
+    does; if that fails, trees are negotiated as in `negotiated`.
 
     Raises
     ------
     RoutingError
-        As `greedy`.
+        As `negotiated`.
 
     Examples
     --------
@@ -68,85 +71,9 @@ def one_turn(
     >>> route(net, chip, place(net, chip), router="one_turn").cell.size
     1
     """
-    if keep is not None:
-        return greedy(network, chip, placement, keep=keep)
-    first = network.first_neuron
-    offsets, reached = tiles_reached(network, placement, chip)
-    load = np.zeros((chip.cells, 4), np.int32)
-    shut = shut_sides(chip, placement)
-    links = np.zeros(network.sources, np.int64)
-    cells: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
-    sides: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
-    done = 0
-    while done < network.sources:
-        room = chip.cells + min(48 * (network.sources - done), ROOM)
-        cell, side = np.empty(room, np.int32), np.empty(room, np.int32)
-        done, written, search = _kernels.one_turn_trees(
-            done, first, offsets, reached, placement.tile, chip.columns, chip.capacity,
-            chip.neighbours, chip.tile_cells, shut, load, links, cell, side,
-        )  # fmt: skip
-        cells.append(cell[:written])
-        sides.append(side[:written])
-        if search:
-            tiles = reached[offsets[done] : offsets[done + 1]]
-            tree = _shortest(chip, placement, done - first, tiles, load, shut)
-            if tree is None:
-                return greedy(network, chip, placement, keep=None)
-            links[done] = tree[0].size
-            cells.append(tree[0])
-            sides.append(tree[1])
-            done += 1
-    source = np.repeat(np.arange(network.sources), links)
-    cell, side = np.concatenate(cells), np.concatenate(sides)
-    return Routing(
-        np.concatenate([[0], np.cumsum(links)]),
-        cell,
-        side.astype(np.int8),
-        _lines(chip, placement, source - first, cell, side).astype(np.int16),
-        entry_lines(chip, placement),
-    )
-
-
-def _shortest(
-    chip: Chip,
-    placement: Placement,
-    neuron: int,
-    tiles: NDArray[np.int32],
-    load: NDArray[np.int32],
-    shut: NDArray[np.uint8],
-) -> tuple[NDArray[np.int32], NDArray[np.int32]] | None:
-    """Search (cell, side) of a tree over free lines; negative `neuron`: from its port."""
-    cell, side = np.empty((2, chip.cells), np.int32)
-    in_tree = np.zeros(chip.cells, np.bool_)
-    if neuron < 0:
-        origin, closed = -1, 0
-        in_tree[chip.port_cells[placement.port[neuron]]] = True
-    else:
-        origin, closed = int(chip.tile_cells[placement.tile[neuron]]), int(shut[neuron])
-        tiles = tiles[tiles != placement.tile[neuron]]
-    edges, missed = _kernels.grow_tree(
-        origin, closed, chip.tile_cells[tiles], chip.capacity, chip.neighbours,
-        chip.is_router, load, in_tree, cell, side, 0,
-    )  # fmt: skip
-    return None if missed >= 0 else (cell[:edges], side[:edges])
-
-
-def _lines(
-    chip: Chip,
-    placement: Placement,
-    neuron: NDArray[np.int64],
-    cell: NDArray[np.int32],
-    side: NDArray[np.int32],
-) -> NDArray[np.int32]:
-    """Line of each link: the next one of its side, or the slot where a neuron is wired."""
-    link = cell * np.int64(4) + side
-    order = np.argsort(link, kind="stable")
-    line = np.empty(link.size, np.int32)
-    rank = np.arange(link.size) - np.searchsorted(link[order], link[order])
-    line[order] = chip.line_numbers(cell[order], side[order], rank)
-    wired = ~chip.is_router[cell]
-    line[wired] = placement.slot[neuron[wired]]
-    return line
+    board = Board(network, chip, placement, keep, rip=rip)
+    board.draw(_kernels.one_turn_trees)
+    return settle(board, search)
 
 
 class OneTurnLoads(NamedTuple):

@@ -103,7 +103,7 @@ def _entries(
     return chip.port_cells[placement.port], side[placement.port]
 
 
-def overloads(chip: Chip, load: NDArray[np.int64]) -> list[str]:
+def overloads(chip: Chip, load: NDArray[np.integer]) -> list[str]:
     """Say which sides carry more sources than they have lines, worst first."""
     over = load - chip.capacity
     worst = sorted(

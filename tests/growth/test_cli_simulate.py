@@ -78,7 +78,7 @@ def spikes(folder):
     return np.load(folder / "spikes.npz")["spikes"]
 
 
-def by_hand(folder, spikes, chip="demo", *, exact=False, levels=16, places=("greedy",) * 2,
+def by_hand(folder, spikes, chip="demo", *, exact=False, levels=16, places=("greedy", "negotiated"),
             technology="rram-130nm", **reading):  # fmt: skip
     """Oracle: the pipeline, call by call."""
     from mosaic_sim.interop.nir import from_nir
@@ -116,7 +116,7 @@ def test_it_prints_what_was_read_who_fired_and_the_bill(mosaic, folder, spikes):
     assert f"net.nir: 6 inputs, 11 neurons, {program.target.size} synapses" in said
     assert "note back -> hidden: the edge closes a cycle" in said
     assert f"spikes.npz: 3 samples of 25 steps, {spikes.sum()} spikes" in said
-    assert "4 x 4 tiles of 24 neurons, 1 in use; placed greedy, routed greedy" in said
+    assert "4 x 4 tiles of 24 neurons, 1 in use; placed greedy, routed negotiated" in said
     total = recording.total[program.first_neuron :]
     by_group = report.by_group({"hidden": np.arange(8), "out": np.arange(8, 11)})
     lines = [line.split() for line in out.splitlines()]
@@ -254,8 +254,8 @@ def test_out_keeps_program_recording_and_report(mosaic, folder, spikes, tmp_path
         "hidden": int(recording.counts[:, 6:14].sum()),
         "out": int(recording.counts[:, 14:].sum()),
     }
-    assert facts["chip"] == asdict(chip_preset("demo"))
-    assert (facts["placer"], facts["router"]) == ("greedy", "greedy")
+    assert facts["chip"] == json.loads(json.dumps(asdict(chip_preset("demo"))))
+    assert (facts["placer"], facts["router"]) == ("greedy", "negotiated")
     assert any("closes a cycle" in note for note in facts["notes"])
     assert "/" not in facts["network"] + facts["input"]  # nothing of this machine
 
@@ -300,7 +300,8 @@ def test_every_option_arrives(mosaic, folder, spikes, tmp_path):
         ((*SNNTORCH, "--exact"), {"exact": True}),
         ((*SNNTORCH, "--levels", "3"), {"levels": 3}),
         ((*SNNTORCH, "--technology", "rram-22nm"), {"technology": "rram-22nm"}),
-        ((*SNNTORCH, "--placer", "in-order", "--router", "comb"), {"places": ("in order", "comb")}),
+        ((*SNNTORCH, "--placer", "in-order"), {"places": ("in order", "negotiated")}),
+        ((*SNNTORCH, "--router", "trunk"), {"places": ("greedy", "trunk")}),
     ]  # fmt: skip
     found = []
     for k, (args, options) in enumerate(cases):
@@ -339,12 +340,14 @@ def test_steps_of_another_length_than_the_technology_has_are_noted(mosaic, folde
 def test_large_networks_are_placed_and_routed_quickly(mosaic, folder, monkeypatch):
     args = (folder / "net.nir", "--input", folder / "spikes.npz", "--chip", "demo")
     for large, said in (
-        (11, "placed greedy, routed greedy"),
-        (10, "placed in order, routed comb"),
+        (11, "placed greedy, routed negotiated"),
+        (10, "placed in order, routed negotiated"),
     ):
         monkeypatch.setattr(simulation, "LARGE", large)
         assert said in words(mosaic(*args)[1])
-    assert "placed greedy, routed comb" in words(mosaic(*args, "--placer", "greedy")[1])
+    assert "placed greedy, routed negotiated" in words(
+        mosaic(*args, "--placer", "greedy")[1]
+    )
 
 
 def test_figures_are_drawn_beside_their_numbers(mosaic, folder, spikes, tmp_path):
@@ -527,7 +530,7 @@ def test_options_that_make_no_sense_are_refused(mosaic, folder, tmp_path):
         ((*net, "--chip", tmp_path / "small.toml"), "11 neurons do not fit on 1 x 1 tiles of 4"),
         ((*net, *on, "--technology", "rram-2nm"), "Did you mean 'rram-22nm'?"),
         ((*net, *on, "--placer", "greedi"), "Unknown placer 'greedi'. Did you mean 'greedy'?"),
-        ((*net, *on, "--router", "combo"), "Unknown router 'combo'. Did you mean 'comb'?"),
+        ((*net, *on, "--router", "trunks"), "Unknown router 'trunks'. Did you mean 'trunk'?"),
         ((*net, *on, "--reset", "add"), "reset is 'add'; it must be one of"),
         ((*net, *on, "--dt", "0"), "dt is 0.0; it needs a number of seconds above 0"),
         ((*net, *on, "--dt", "1"), "Node"),

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mosaic_sim import CHIPS, Chip, ConfigError, load_chip
-from mosaic_sim.chipfile import find_chip
+from mosaic_sim.chipfile import chip_text, find_chip
 
 FIELDS = {"rows": 2, "columns": 3, "neurons_per_tile": 4, "tile_lines": 5, "r0_lines": 6}
 
@@ -37,6 +37,8 @@ def test_a_chip_is_what_its_file_says(tmp_path_factory, chip):
     path = tmp_path_factory.mktemp("chip") / "a.toml"
     path.write_text(text(asdict(chip)))
     assert load_chip(path) == load_chip(str(path)) == find_chip(str(path)) == chip
+    path.write_text(chip_text(chip))
+    assert load_chip(path) == chip
 
 
 def test_fields_that_have_a_default_may_be_left_out(file):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import plain_die
@@ -327,6 +328,36 @@ def test_spikes_go_where_the_plain_twin_says(build, seed, coincidence, data):
             at = 4 * where.widest if side == "home" else side * where.widest
             rows[cell * where.rows + at + line] = times
         np.testing.assert_array_equal(ours.rows, rows)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_spikes_that_run_through_layers_go_where_the_plain_twin_says(seed):
+    # Busy networks without delay: what comes late, twice or in waves is not rare here.
+    rng = np.random.default_rng(seed)
+    pair = [
+        (i, j) for i in range(16) for j in range(10) if i - 6 < j and rng.random() < 0.4
+    ]
+    source, target = np.array(pair).T
+    net = Network.from_synapses(
+        inputs=6, neurons=10, source=source, target=target,
+        weight=rng.integers(-8, 25, source.size) / 16, threshold=0.5,
+    )  # fmt: skip
+    chip = Chip(2, 2, 4, 12, 12, 12)
+    placement = place(net, chip)
+    routing = route(net, chip, placement)
+    exact = Device(exact=True)  # sixteenths: sums do not depend on their order
+    build = SimpleNamespace(
+        network=net, chip=chip, placement=placement, routing=routing,
+        program=compile_program(net, chip, placement, routing, device=exact),
+    )  # fmt: skip
+    spikes = rng.random((3, 8, 6)) < 0.6
+    for coincidence in (False, True):
+        die = faulty(build, seed, coincidence=coincidence)
+        ours = simulate(die, spikes, raster=True)
+        plain, _ = plain_die.simulate(
+            net, chip, placement, routing, die, spikes, coincidence
+        )
+        assert [tuple(x) for x in np.argwhere(ours.raster)] == plain
 
 
 def test_faulty_routes_are_not_rare_in_the_test_above():

@@ -309,6 +309,33 @@ def test_a_placement_avoids_what_is_broken_or_is_refused(placer, network, data):
     assert (entering <= chip.port_lines).all()
 
 
+@PLACER
+@given(networks(), st.data())
+def test_whole_tiles_with_room_for_everything_are_enough(placer, network, data):
+    chip = roomy(network)
+    chip = replace(chip, neurons_per_tile=network.neurons, r1_lines=2 * network.sources)
+    some = data.draw(st.lists(st.integers(0, 3), max_size=3, unique=True))
+    placement = place(network, replace(chip, broken_tiles=some), placer=placer)
+    assert not set(placement.tile.tolist()) & set(some)
+
+
+@ROUTER
+@given(networks(), st.data())
+def test_lines_to_spare_make_up_for_broken_ones(router, network, data):
+    lines = network.sources + 2
+    chip = Chip(2, 2, network.neurons, *[lines] * 3)
+    every = [
+        (number(chip, cell), side, line)
+        for cell in cells(chip)
+        for side in range(4)
+        if kind(*cell) != "NT" and lines_out(chip, cell, side)
+        for line in data.draw(st.sampled_from([(), (0,), (lines - 1,), (0, 1), (1, 2)]))
+    ]
+    chip = replace(chip, broken_lines=every)
+    placement = place(network, chip, placer="in order")
+    assert_avoided(chip, placement, route(network, chip, placement, router=router))
+
+
 @ROUTER
 @given(networks(), st.data())
 def test_a_routing_avoids_what_is_broken_or_is_refused(router, network, data):

@@ -234,7 +234,7 @@ def test_short_room_and_plenty_lay_the_same_trees(network, data):
     placement = data.draw(scattered(network, chip))
     whole = route(network, chip, placement, router="one_turn")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules[one_turn.__module__], "ROOM", 0)
+        patch.setattr(sys.modules["mosaic_sim.route.board"], "ROOM", 0)
         pieces = route(network, chip, placement, router=one_turn)
     for name in ("offsets", "cell", "side", "line", "entry_line"):
         assert np.array_equal(getattr(whole, name), getattr(pieces, name))

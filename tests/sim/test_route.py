@@ -31,7 +31,7 @@ from mosaic_sim import (
     place,
     route,
 )
-from mosaic_sim.route import ROUTERS, check_routing
+from mosaic_sim.route import ROUTERS, check_routing, steiner
 
 ROUTER = pytest.mark.parametrize("router", ROUTERS.values(), ids=ROUTERS)
 
@@ -119,7 +119,7 @@ def assert_legal(network, chip, placement, routing):
     assert all(0 <= line < chip.r1_lines for _, line in entries)
 
 
-def steiner(chip, start, targets):
+def shortest(chip, start, targets):
     """Fewest links of a tree from `start` to all `targets` (Dreyfus and Wagner 1971)."""
     routers = [
         (r, c)
@@ -210,7 +210,7 @@ def test_crowded_chips_are_routed_to_their_limits_or_refused(router):
             full = (routing.load(chip) == chip.capacity) & (chip.capacity > 0)
             outcomes["legal, with full sides" if full.any() else "legal"] += 1
     assert outcomes["legal, with full sides"] >= 15
-    assert len(refusals) >= 5
+    assert len(refusals) >= 3
     named = re.compile(r"R\d \(\d+, \d+\) \w+: \d+ sources, \d+ lines")
     assert all(named.search(message) for message in refusals)
 
@@ -307,31 +307,32 @@ def test_a_tree_to_few_tiles_has_at_most_twice_the_links_of_the_shortest(
     links = links_of(chip, route(network, chip, placement, router=router), source)
     targets = targets_of(network, chip, placement, source)
     if targets:
-        best = steiner(chip, start_of(network, chip, placement, source), targets)
+        best = shortest(chip, start_of(network, chip, placement, source), targets)
         assert best <= len(links) <= 2 * best
 
 
 def test_the_steiner_oracle_finds_trees_worked_out_by_hand():
     chip = Chip(3, 3, 1, 1, 1, 1)
-    assert steiner(chip, (1, 1), {(1, 3)}) == 2  # through the router between
-    assert steiner(chip, (3, 3), {(1, 3), (5, 3), (3, 1), (3, 5)}) == 8  # four neighbours
+    assert shortest(chip, (1, 1), {(1, 3)}) == 2  # through the router between
+    assert shortest(chip, (3, 3), {(1, 3), (5, 3), (3, 1), (3, 5)}) == 8  # four neighbours
     # To the tile below and the one right of that: five links, of which the first is shared.
-    assert steiner(chip, (1, 1), {(3, 1), (3, 3)}) == 5
+    assert shortest(chip, (1, 1), {(3, 1), (3, 3)}) == 5
 
 
 @pytest.mark.parametrize(
-    ("router", "longer"), [("comb", 9 / 8), ("greedy", 9 / 8), ("one_turn", 11 / 8)]
+    ("router", "longer"),
+    [("negotiated", 1.015), ("steiner", 1.015), ("trunk", 9 / 8), ("one_turn", 11 / 8)],
 )
 def test_trees_to_three_tiles_are_little_longer_than_the_shortest_in_the_mean(
     router, longer
 ):
     chip = Chip(3, 3, 9, 9, 9, 9)
-    laid = shortest = 0
+    laid = best = 0
     for tiles in combinations(range(1, 9), 3):
         network, placement = fan_out(tiles, ("tile", 0))
         laid += len(links_of(chip, route(network, chip, placement, router=router), 1))
-        shortest += steiner(chip, (1, 1), targets_of(network, chip, placement, 1))
-    assert shortest <= laid <= longer * shortest
+        best += shortest(chip, (1, 1), targets_of(network, chip, placement, 1))
+    assert best <= laid <= longer * best
 
 
 def crowd():
@@ -351,42 +352,21 @@ def test_trees_stay_short_where_other_sources_lie_already(router):
     routing = route(network, chip, placement, router=router)
     for source in range(40):
         start = start_of(network, chip, placement, source)
-        best = steiner(chip, start, targets_of(network, chip, placement, source))
+        best = shortest(chip, start, targets_of(network, chip, placement, source))
         assert best <= len(links_of(chip, routing, source)) <= 2 * best
 
 
-def test_combs_are_the_same_however_often_they_run_out_of_room(monkeypatch):
+@pytest.mark.parametrize("router", ["trunk", "one_turn", "negotiated"])
+def test_trees_are_the_same_however_often_they_run_out_of_room(router, monkeypatch):
     network, chip, placement = crowd()
-    at_once = route(network, chip, placement, router=ROUTERS["comb"])
-    monkeypatch.setattr(sys.modules["mosaic_sim.route.comb"], "ROOM", 0)
-    bit_by_bit = route(network, chip, placement, router=ROUTERS["comb"])
+    at_once = route(network, chip, placement, router=router)
+    board = sys.modules["mosaic_sim.route.board"]
+    monkeypatch.setattr(board, "ROOM", 0)
+    monkeypatch.setattr(board, "SLICE", 0)
+    bit_by_bit = route(network, chip, placement, router=router)
     for name in ("offsets", "cell", "side", "line"):
         assert np.array_equal(getattr(at_once, name), getattr(bit_by_bit, name))
         assert getattr(at_once, name).dtype == getattr(bit_by_bit, name).dtype
-
-
-def test_greedy_extends_a_tree_to_the_nearest_missing_tile():
-    network, chip, placement = crowd()
-    routing = route(network, chip, placement, router=ROUTERS["greedy"])
-
-    def nearest(tree, missing):
-        """Links from the tree to the nearest of the missing tiles, by search."""
-        front, seen, links = tree, tree, 0
-        while not front & missing:
-            front = {b for a in front if kind(*a) != "NT" for b in around(*a)} - seen
-            front = {(r, c) for r, c in front if 0 <= r <= 6 and 0 <= c <= 6}
-            seen, links = seen | front, links + 1
-        return links
-
-    for source in range(40):
-        tree = {start_of(network, chip, placement, source)}
-        missing = targets_of(network, chip, placement, source)
-        way = []
-        for _, there in links_of(chip, routing, source):
-            way.append(there)
-            if kind(*there) == "NT":
-                assert len(way) == nearest(tree, missing)
-                tree, missing, way = tree | set(way), missing - {there}, []
 
 
 # --- capacity at its limit ------------------------------------------------------------
@@ -418,8 +398,14 @@ def test_one_source_more_is_refused_and_the_sides_are_named(router):
     with pytest.raises(RoutingError) as refused:
         route(network, chip, placement, router=router)
     message = str(refused.value)
-    assert "R1 (1, 2) east: 4 sources, 1 lines" in message
-    assert re.search(r"cannot reach NT \(1, 3\) over free lines", message)
+    if router is steiner:
+        assert "R1 (1, 2) east: 4 sources, 1 lines" in message
+        assert re.search(r"cannot reach NT \(1, 3\) over free lines", message)
+    else:
+        assert re.search(
+            r"1 sides have 1 sources too many: R\d .* 2 sources, 1 lines", message
+        )
+        assert re.search(r"in \d+ rounds", message)
     assert "more lines a side" in message
 
 
@@ -466,7 +452,7 @@ def test_kept_routes_that_leave_no_room_are_named_as_the_reason(router):
     )
     route(network, chip, placement, router=router)  # fits where nothing is kept
     with pytest.raises(
-        RoutingError, match=r"alone would fit, but not beside those .* kept"
+        RoutingError, match=r"would fit.* not beside (the trees|those) that are kept"
     ):
         route(network, chip, placement, keep=keep, router=router)
 
