@@ -14,24 +14,22 @@ from growth.when.observe import (
     observe,
     products,
 )
+from growth.when.saturation import Plasticity, Representation
 from growth.when.signals import (
-    At,
+    Cumulative,
     Expansion,
     Need,
-    Plasticity,
     Plateau,
-    RandomTimes,
-    Representation,
     Rise,
-    Schedule,
     mean_loss,
     need_norm,
 )
+from growth.when.times import At, Schedule, random_times
 from growth.when.trigger import Action, Settings, Trigger
 
 __all__ = [
-    "Acquaintance", "Action", "At", "Expansion", "Need", "Novelty", "Observation", "Plasticity",
-    "Plateau", "RandomTimes", "Representation", "Rise", "Running", "Schedule", "Settings",
+    "Acquaintance", "Action", "At", "Cumulative", "Expansion", "Need", "Novelty", "Observation",
+    "Plasticity", "Plateau", "Representation", "Rise", "Running", "Schedule", "Settings",
     "Signal", "State", "Trigger", "Watch", "coherence", "label_dependence", "mean_loss",
-    "need_norm", "observe", "products", "standard_errors",
+    "need_norm", "observe", "products", "random_times", "standard_errors",
 ]  # fmt: skip

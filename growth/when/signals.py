@@ -1,4 +1,4 @@
-"""Signals that look at one network: need, loss, expansion, saturation; and three that do not."""
+"""Signals that look at one network: need, rise, expansion, plateau; and what one adds up to."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from growth.when.observe import coherence, label_dependence
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-    from growth.when.base import State
+    from growth.when.base import Signal, State
     from growth.when.observe import Observation
 
 __all__ = [
-    "At", "Expansion", "Need", "Plasticity", "Plateau", "RandomTimes", "Representation", "Rise",
-    "Schedule", "mean_loss", "need_norm",
+    "Cumulative", "Expansion", "Need", "Plateau", "Rise", "mean_loss", "need_norm",
 ]  # fmt: skip
 
 
@@ -134,6 +133,57 @@ class Rise(Remembers):
         self.past.load_state(part(state, "past"))
 
 
+class Cumulative(Remembers):
+    """What a signal adds up to: ``max(0, sum + value - allowance)``.
+
+    A change too small to stand out in any one batch is noticed when it lasts.
+
+    Parameters
+    ----------
+    signal : Signal
+    allowance : float
+        Value of the signal that adds nothing.
+
+    Notes
+    -----
+    The sum starts anew when the network has grown.
+
+    Examples
+    --------
+    >>> from growth.when import At, observe
+    >>> batch = observe([[1.0]], [0], [0.1], activity=[[1.0]], errors=[[1.0]], training=[[1.0]])
+    >>> total = Cumulative(At([1, 2]), allowance=0.5)
+    >>> [total(batch) for _ in range(4)]
+    [0.0, 0.5, 1.0, 0.5]
+
+    References
+    ----------
+    Page, Continuous inspection schemes, Biometrika 41, 1954.
+    """
+
+    kept = ("sum",)
+
+    def __init__(self, signal: Signal, allowance: float = 0.5) -> None:
+        self.signal, self.allowance = signal, allowance
+        self.sum = 0.0
+
+    def __call__(self, seen: Observation) -> float:
+        self.sum = max(0.0, self.sum + self.signal(seen) - self.allowance)
+        return self.sum
+
+    def grown(self) -> None:
+        self.sum = 0.0
+        self.signal.grown()
+
+    def state(self) -> State:
+        inner = {f"signal.{name}": value for name, value in self.signal.state().items()}
+        return super().state() | inner
+
+    def load_state(self, state: Mapping[str, NDArray[np.float64]]) -> None:
+        super().load_state(state)
+        self.signal.load_state(part(state, "signal"))
+
+
 class Expansion(Remembers):
     """How much more a step could gain with new neurons than by training on.
 
@@ -178,88 +228,6 @@ def _expansion(table: NDArray[np.float64], floor: float) -> float:
     return float(ones @ table @ np.linalg.solve(table + floor * np.eye(n), ones) / n)
 
 
-class Representation(Remembers):
-    """How much of the hidden layer is taken: effective rank of its activity by its width.
-
-    With the shares p of the eigenvalues of the activity's covariance, fading over batches,
-    ``exp(-sum of p log p) / neurons``: 1 where all directions are in use alike.
-
-    Parameters
-    ----------
-    fade : float
-
-    References
-    ----------
-    Effective rank: Roy and Vetterli, EUSIPCO 2007. In the manner of the representational
-    saturation of NORACL, arXiv:2604.27031; its code is not public, so this is our reading.
-    """
-
-    kept = ("count", "mean", "square")
-
-    def __init__(self, fade: float = 0.05) -> None:
-        self.fade = Running(fade).fade
-        self.grown()
-
-    def grown(self) -> None:
-        self.count = 0.0
-        self.mean: NDArray[np.float64] = np.zeros(0)
-        self.square: NDArray[np.float64] = np.zeros((0, 0))
-
-    def __call__(self, seen: Observation) -> float:
-        rows = seen.activity
-        if len(self.mean) != rows.shape[1]:  # grown by somebody who did not say so
-            self.grown()
-            self.mean, self.square = np.zeros(rows.shape[1]), np.zeros((rows.shape[1],) * 2)
-        self.count += 1
-        weight = max(1 / self.count, self.fade)
-        self.mean = self.mean + weight * (rows.mean(0) - self.mean)
-        self.square = self.square + weight * (rows.T @ rows / len(rows) - self.square)
-        power = np.linalg.eigvalsh(self.square - np.outer(self.mean, self.mean)).clip(0)
-        if power.sum() <= 1e-12 or not power.size:
-            return 0.0
-        share = power[power > 0] / power.sum()
-        return float(np.exp(-(share * np.log(share)).sum()) / power.size)
-
-
-class Plasticity(Remembers):
-    """How little the weights that are there still follow a loss that is still high.
-
-    ``L / L_0 - |g|^2 / |g|_0^2``: the fading mean loss and the fading squared mean gradient,
-    each by its largest value since the network grew. Near 0 while loss and gradient fall
-    together; towards 1 where the gradient is gone and the loss is not.
-
-    Parameters
-    ----------
-    fade : float
-
-    References
-    ----------
-    In the manner of the plasticity saturation of NORACL, arXiv:2604.27031; its code is not
-    public, so this is our reading.
-    """
-
-    kept = ("count", "loss", "gradient", "most_loss", "most_gradient")
-
-    def __init__(self, fade: float = 0.05) -> None:
-        self.fade = Running(fade).fade
-        self.grown()
-
-    def grown(self) -> None:
-        self.count = self.loss = self.gradient = self.most_loss = self.most_gradient = 0.0
-
-    def __call__(self, seen: Observation) -> float:
-        self.count += 1
-        weight = max(1 / self.count, self.fade)
-        gradient = float(seen.training.mean())  # |mean of g_b|^2
-        self.loss += weight * (mean_loss(seen) - self.loss)
-        self.gradient += weight * (gradient - self.gradient)
-        self.most_loss = max(self.most_loss, self.loss)
-        self.most_gradient = max(self.most_gradient, self.gradient)
-        if self.most_loss <= 0 or self.most_gradient <= 0:
-            return 0.0
-        return self.loss / self.most_loss - self.gradient / self.most_gradient
-
-
 class Plateau(Remembers):
     """How long the loss has not fallen: batches since its fading mean last did, by `patience`.
 
@@ -296,77 +264,3 @@ class Plateau(Remembers):
         else:
             self.still += 1
         return self.still / self.patience
-
-
-class At(Remembers):
-    """1 at given batches, counted from 0, and 0 at all others: an oracle knows them.
-
-    Parameters
-    ----------
-    batches : sequence of int
-
-    Examples
-    --------
-    >>> sorted(At([3, 1]).batches)
-    [1, 3]
-    """
-
-    kept = ("next",)
-
-    def __init__(self, batches: Sequence[int]) -> None:
-        if any(batch < 0 for batch in batches):
-            raise MosaicError(f"batches is {list(batches)}; batches count from 0.")
-        self.batches = frozenset(batches)
-        self.next = 0.0
-
-    def __call__(self, seen: Observation) -> float:
-        now = int(self.next)
-        self.next += 1
-        return float(now in self.batches)
-
-
-class RandomTimes(At):
-    """1 at random batches, none twice, as many as wanted: what any signal has to beat.
-
-    Parameters
-    ----------
-    events, batches : int
-        Events among batches.
-    seed : int
-
-    Examples
-    --------
-    >>> len(RandomTimes(4, 100, seed=0).batches)
-    4
-    """
-
-    def __init__(self, events: int, batches: int, seed: int) -> None:
-        if not 0 <= events <= batches:
-            raise MosaicError(
-                f"events is {events}; it lies between 0 and {batches} batches."
-            )
-        rng = np.random.default_rng(seed)
-        super().__init__(rng.choice(batches, events, replace=False).tolist())
-
-
-class Schedule(Remembers):
-    """1 every so many batches, 0 in between.
-
-    Parameters
-    ----------
-    every : int
-
-    References
-    ----------
-    GradMax grows every 2,500 updates (Evci et al., arXiv:2201.05125).
-    """
-
-    kept = ("count",)
-
-    def __init__(self, every: int) -> None:
-        self.every = at_least("every", every, 1)
-        self.count = 0.0
-
-    def __call__(self, seen: Observation) -> float:
-        self.count += 1
-        return float(self.count % self.every == 0)

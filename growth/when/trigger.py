@@ -3,12 +3,13 @@
 ============================  =====================  =====================================
 need                          novelty                action
 ============================  =====================  =====================================
-for `patience` batches        for as many            ``new expert``
+yes                           adds up                ``new expert``
 for `stuck` batches on end    no                     ``widen``
-no                            for `patience`         ``reuse``: the nearest expert serves it
+no                            adds up                ``reuse``: the nearest expert serves it
 no, or not for long           another expert knows   ``reuse``: a task that returns
 ============================  =====================  =====================================
 
+Novelty adds up, so that a task which fades in is noticed although no batch of it stands out.
 Labels without relation to their inputs are no need, and what a new task looks like under them
 is not taken in: nothing happens until the labels mean something.
 """
@@ -70,7 +71,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Settings:
-    """Thresholds of the trigger; chosen on clean split digits, see `docs/growth.md`.
+    """Thresholds of the trigger; chosen on split digits, see `docs/growth.md`.
 
     Parameters
     ----------
@@ -80,12 +81,15 @@ class Settings:
         A need below it is none: the expert handles what looks new.
     labels_above : float
         Of the dependence of labels on inputs, over all batches that count (Stouffer).
+    allowance : float
+        Novelty of a batch, in standard errors of its mean, that adds nothing to the doubt
+        whether its inputs are known.
     novelty_above : float
-        In standard errors of a batch's mean.
+        Of the doubt. From half of it on, nothing is learnt from what is doubted.
     nobody : float
         Novelty, in standard deviations of a sample, at which nobody stands.
     patience : int
-        Batches on end for a new expert or a reuse.
+        Batches, at least, for a new expert or a reuse.
     stuck : int
         Batches on end of need without novelty to widen.
     rest : int
@@ -97,7 +101,8 @@ class Settings:
     need_above: float = 3.0
     handled_below: float = 1.0
     labels_above: float = 2.0
-    novelty_above: float = 3.0
+    allowance: float = 0.5
+    novelty_above: float = 8.0
     nobody: float = 1.0
     patience: int = 2
     stuck: int = 6
@@ -112,9 +117,10 @@ class Trigger(Remembers):
     For each batch ask `route` which expert serves it, observe the batch through that
     expert's network, and call the trigger. The first expert is there from the beginning.
 
-    The need is `need_norm` of the samples weighed by nobody's share, in standard deviations
-    of what it was on known batches. Evidence of several batches is put together as
-    ``sum of z / sqrt(batches)``.
+    With the novelty n of each batch, the doubt is ``max(0, doubt + n - allowance)``. The need
+    is `need_norm` of the samples, weighed by nobody's share while there is doubt, in standard
+    deviations of what it was on known batches. Needs of several batches, as many as there has
+    been doubt, are put together as ``sum of z / sqrt(batches)``.
 
     Parameters
     ----------
@@ -138,11 +144,13 @@ class Trigger(Remembers):
     References
     ----------
     Gate with a virtual expert: CN-DPM (Lee et al., ICLR 2020). Need: GradMax (Evci et al.,
-    ICLR 2022). Adding up z: Stouffer et al., The American soldier, 1949. The combination is
-    ours.
+    ICLR 2022). Doubt: Page, Continuous inspection schemes, Biometrika 41, 1954. Adding up z:
+    Stouffer et al., The American soldier, 1949. The combination is ours.
     """
 
-    kept = ("since", "strange", "stuck", "elsewhere", "candidate", "needs", "meanings")
+    kept = (
+        "since", "doubt", "strange", "stuck", "elsewhere", "candidate", "needs", "meanings",
+    )  # fmt: skip
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = chosen = settings or Settings()
@@ -156,7 +164,7 @@ class Trigger(Remembers):
 
     def calm(self) -> None:
         """Forget what was counted on end."""
-        self.strange = self.stuck = self.elsewhere = 0.0
+        self.doubt = self.strange = self.stuck = self.elsewhere = 0.0
         self.needs = self.meanings = 0.0
         self.candidate = -1.0
 
@@ -179,7 +187,8 @@ class Trigger(Remembers):
             return Action("none", self.active, 0.0, 0.0, True)
         each = self.gate.each(seen.inputs)
         nearest, novelty = int(each.argmin()), float(each.min())
-        new = novelty > self.settings.novelty_above
+        self.doubt = max(0.0, self.doubt + novelty - self.settings.allowance)
+        new = self.doubt > self.settings.novelty_above / 2
         # What the experts explain is no reason for another one.
         share = self.gate.nobody(seen.inputs, self.settings.nobody) if new else None
         norm = need_norm(seen, share)
@@ -198,7 +207,7 @@ class Trigger(Remembers):
         return Action(action, self.active, need, novelty, not new)
 
     def count(self, need: float, meaning: float, nearest: int, new: bool) -> None:
-        """Count batches on end that are new, or stuck, or another expert's."""
+        """Count batches on end that are doubted, or stuck, or another expert's."""
         wanting = need > self.settings.need_above
         if new != (self.strange > 0) or (not new and not wanting):
             self.needs = self.meanings = 0.0
@@ -219,6 +228,8 @@ class Trigger(Remembers):
             return "reuse"
         counted = max(self.strange, self.stuck)
         if counted < (chosen.patience if self.strange else chosen.stuck):
+            return "none"
+        if self.strange and self.doubt <= chosen.novelty_above:
             return "none"
         need, meaning = self.needs / counted**0.5, self.meanings / counted**0.5
         if need > chosen.need_above and meaning <= chosen.labels_above:
