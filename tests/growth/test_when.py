@@ -160,6 +160,12 @@ def test_errors_that_do_not_agree_are_no_need():
     assert Need()(batch(rng, samples=40)) > 3
 
 
+def test_errors_that_agree_are_no_need_where_labels_mean_nothing():
+    rng = np.random.default_rng(0)
+    seen = batch(rng, samples=40, labels=rng.permutation([0, 1] * 20))
+    assert coherence(seen.growing) > 3 > Need()(seen)
+
+
 # each signal ---------------------------------------------------------------------------------
 
 
@@ -217,6 +223,8 @@ def test_representation_counts_the_directions_in_use():
     """Two of four neurons in use, evenly and apart: half of the room."""
     activity = np.array([[1.0, 0, 0, 0], [-1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, -1.0, 0, 0]])
     assert Representation()(plain(np.eye(4), activity=activity)) == pytest.approx(0.5)
+    # What a neuron always gives says nothing about the input.
+    assert Representation()(plain(np.eye(4), activity=activity + 3)) == pytest.approx(0.5)
 
 
 def test_plasticity_is_high_where_the_gradient_is_gone_and_the_loss_is_not():
@@ -378,6 +386,37 @@ def test_a_task_that_fades_in_is_noticed_although_no_batch_stands_out():
             break
     assert found[-1].name == "new expert"
     assert max(action.novelty for action in found) < trigger.settings.novelty_above
+
+
+def test_a_doubt_outlasts_a_checkpoint():
+    """The same inputs as above; one of two triggers is made anew after every batch."""
+    rng = np.random.default_rng(0)
+    settings = Settings(prototypes=3, rest=0)
+    one, other = Trigger(settings), Trigger(settings)
+    for step in range(100):
+        angle = 0.004 * max(0, step - 60)
+        turned = (np.cos(angle), np.sin(angle), 0)
+        error = 0.1 if step < 60 else 0.3
+        seen = batch(rng, samples=10, centre=turned, error=error)
+        fresh = Trigger(settings)
+        fresh.load_state(other.state())
+        other = fresh
+        assert one(seen) == other(seen), step
+    assert len(one.gate.experts) > 1
+
+
+def test_needs_of_what_is_known_do_not_count_as_those_of_what_is_new(acquainted):
+    """Half a batch is known and goes badly; the other half is new and goes well."""
+    trigger, rng = acquainted
+    inputs = np.repeat([ONE, TWO], 5, axis=0) + 0.05 * rng.standard_normal((10, 3))
+    errors = np.repeat([[0.4], [0.02]], 5, axis=0)
+    seen = observe(
+        inputs, inputs[:, 2] > 0, errors[:, 0], activity=inputs, errors=errors,
+        training=np.eye(10),
+    )  # fmt: skip
+    threshold = trigger.settings.need_above
+    assert trigger.pasts[0].score(need_norm(seen)) > threshold
+    assert trigger(seen).need < threshold
 
 
 def test_what_nobody_knows_is_not_learnt_by_anybody(acquainted):
