@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -49,9 +48,9 @@ from growth.streams import (
 from growth.when import (
     Action,
     At,
+    CoherentNeed,
     Cumulative,
     Expansion,
-    Need,
     Novelty,
     Observation,
     Plasticity,
@@ -300,7 +299,7 @@ def _random(course: Course, seed: int) -> Signal:
 
 
 RULES = {
-    "need": Rule(lambda c, s: Need(), 3.32, patience=2),
+    "need": Rule(lambda c, s: CoherentNeed(), 3.32, patience=2),
     "need rise": Rule(lambda c, s: Rise(), 2.5),
     "need rise, added up": Rule(lambda c, s: Cumulative(Rise()), 3.0, patience=3),
     "novelty": Rule(lambda c, s: Novelty(), 3.0, patience=3),
@@ -483,13 +482,7 @@ def show(lines: Sequence[Mapping[str, Any]]) -> None:
                 continue
             cells = []
             for name, places in columns.items():
-                if name not in line:
-                    cells.append("")
-                elif line[f"{name}_high"] is None:
-                    cells.append(f"{line[name]:.{places}f}")
-                else:
-                    half = line[f"{name}_high"] - line[name]
-                    cells.append(f"{line[name]:.{places}f} ± {half:.{places}f}")
+                cells.append(_with_interval(line, name, places) if name in line else "")
             table.add_row(str(line["signal"]), *cells)
         Console(width=110).print(table)
 
@@ -497,7 +490,7 @@ def show(lines: Sequence[Mapping[str, Any]]) -> None:
 def save(
     folder: Path, found: Sequence[Mapping[str, Any]], lines: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write every run as CSV, means and intervals as CSV and JSON."""
+    """Write every run, means and intervals, and the table of each data set, all as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("runs", found), ("summary", lines)):
         heads = list(dict.fromkeys(key for line in table for key in line))
@@ -505,7 +498,33 @@ def save(
             writer = csv.DictWriter(file, heads)
             writer.writeheader()
             writer.writerows(table)
-    (folder / "summary.json").write_text(json.dumps(list(lines), indent=1) + "\n")
+    for data in dict.fromkeys(line["data"] for line in lines):
+        with (folder / f"when-{data}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows(
+                compact([line for line in lines if line["data"] == data])
+            )
+
+
+def compact(lines: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    """One row for each signal: recall and false growths on each stream."""
+    streams = list(dict.fromkeys(line["stream"] for line in lines))
+    found = {(line["signal"], line["stream"]): line for line in lines}
+    table = [["signal", *streams]]
+    for signal in dict.fromkeys(line["signal"] for line in lines):
+        row = [str(signal)]
+        for stream in streams:
+            line = found[signal, stream]
+            names = [name for name in ("recall", "false") if name in line]
+            row.append("; ".join(_with_interval(line, name, 2) for name in names))
+        table.append(row)
+    return table
+
+
+def _with_interval(line: Mapping[str, Any], name: str, places: int) -> str:
+    if line[f"{name}_high"] is None:
+        return f"{line[name]:.{places}f}"
+    half = line[f"{name}_high"] - line[name]
+    return f"{line[name]:.{places}f} ± {half:.{places}f}"
 
 
 def main() -> None:
@@ -516,7 +535,7 @@ def main() -> None:
         "--data", nargs="+", choices=sorted(BATCH), default=["digits", "mnist"]
     )
     parser.add_argument("--streams", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("--out", type=Path, help="folder for CSV and JSON")
+    parser.add_argument("--out", type=Path, help="folder for CSV files")
     parser.add_argument("--tune", action="store_true")
     options = parser.parse_args()
     if options.tune:

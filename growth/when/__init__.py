@@ -16,9 +16,9 @@ from growth.when.observe import (
 )
 from growth.when.saturation import Plasticity, Representation
 from growth.when.signals import (
+    CoherentNeed,
     Cumulative,
     Expansion,
-    Need,
     Plateau,
     Rise,
     mean_loss,
@@ -28,8 +28,8 @@ from growth.when.times import At, Schedule, random_times
 from growth.when.trigger import Action, Settings, Trigger
 
 __all__ = [
-    "Acquaintance", "Action", "At", "Cumulative", "Expansion", "Need", "Novelty", "Observation",
-    "Plasticity", "Plateau", "Representation", "Rise", "Running", "Schedule", "Settings",
-    "Signal", "State", "Trigger", "Watch", "coherence", "label_dependence", "mean_loss",
-    "need_norm", "observe", "products", "random_times", "standard_errors",
+    "Acquaintance", "Action", "At", "CoherentNeed", "Cumulative", "Expansion", "Novelty",
+    "Observation", "Plasticity", "Plateau", "Representation", "Rise", "Running", "Schedule",
+    "Settings", "Signal", "State", "Trigger", "Watch", "coherence", "label_dependence",
+    "mean_loss", "need_norm", "observe", "products", "random_times", "standard_errors",
 ]  # fmt: skip

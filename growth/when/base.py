@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Remembers", "Running", "Signal", "State", "Watch", "at_least", "part"]
 
+# Plain arrays by name: what a checkpoint keeps of a signal.
 State = dict[str, "NDArray[np.float64]"]
-"""Plain arrays by name: what a checkpoint keeps of a signal."""
 
 
 class Signal(Protocol):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from growth.when.base import Remembers, Running, at_least, part
+from growth.when.base import Remembers, Running, Signal, at_least, part
 from growth.when.observe import coherence, label_dependence
 from mosaic_sim.errors import MosaicError
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from growth.when.base import Signal, State
+    from growth.when.base import State
     from growth.when.observe import Observation
 
 __all__ = [
-    "Cumulative", "Expansion", "Need", "Plateau", "Rise", "mean_loss", "need_norm",
+    "CoherentNeed", "Cumulative", "Expansion", "Plateau", "Rise", "mean_loss", "need_norm",
 ]  # fmt: skip
 
 
-class Need(Remembers):
+class CoherentNeed(Remembers):
     """How coherent the gradient of new neurons is: the lower of two z-scores.
 
     `coherence` of the GradMax contributions against random signs, and `label_dependence`
@@ -36,7 +36,7 @@ class Need(Remembers):
     >>> from growth.when.observe import observe
     >>> batch = observe(np.eye(4), [0, 0, 1, 1], np.ones(4), activity=np.ones((4, 1)),
     ...                 errors=np.ones((4, 1)), training=np.eye(4))
-    >>> Need()(batch)  # no two inputs have anything in common
+    >>> CoherentNeed()(batch)  # no two inputs have anything in common
     0.0
 
     References

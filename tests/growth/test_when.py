@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,12 +11,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from growth.datasets import mnist
+from growth.streams import hidden, limited, recurring, split
 from growth.when import (
     Acquaintance,
     At,
+    CoherentNeed,
     Cumulative,
     Expansion,
-    Need,
     Novelty,
     Plasticity,
     Plateau,
@@ -35,7 +39,7 @@ from growth.when import (
 from mosaic_sim.errors import MosaicError
 
 SIGNALS = {
-    "need": Need,
+    "need": CoherentNeed,
     "need rise": Rise,
     "loss rise": lambda: Rise(mean_loss),
     "added up": lambda: Cumulative(Rise()),
@@ -156,14 +160,14 @@ def test_errors_that_do_not_agree_are_no_need():
     seen = observe(
         inputs, labels, np.ones(40), activity=inputs, errors=errors, training=np.eye(40)
     )
-    assert Need()(seen) < 3
-    assert Need()(batch(rng, samples=40)) > 3
+    assert CoherentNeed()(seen) < 3
+    assert CoherentNeed()(batch(rng, samples=40)) > 3
 
 
 def test_errors_that_agree_are_no_need_where_labels_mean_nothing():
     rng = np.random.default_rng(0)
     seen = batch(rng, samples=40, labels=rng.permutation([0, 1] * 20))
-    assert coherence(seen.growing) > 3 > Need()(seen)
+    assert coherence(seen.growing) > 3 > CoherentNeed()(seen)
 
 
 # each signal ---------------------------------------------------------------------------------
@@ -436,6 +440,60 @@ def test_there_is_no_action_while_it_rests():
     assert names.index("new expert") == 10
 
 
+# the trigger on data -------------------------------------------------------------------------
+
+
+def follow(stream, size, rate):
+    """Let the trigger lead linear experts through a stream; actions by batch."""
+    trigger, found = Trigger(), {}
+    labels, channels = stream.labels, stream.inputs
+    nets = [np.zeros((labels, channels))]
+    for number, some in enumerate(hidden(stream).batches(size)):
+        x, y = np.asarray(some.inputs, float), some.labels
+        weight = nets[trigger.route(x)]
+        share = np.exp(x @ weight.T)
+        share /= share.sum(1, keepdims=True)
+        errors = share - np.eye(labels)[y]
+        losses = -np.log(share[np.arange(len(y)), y])
+        seen = observe(
+            x, y, losses, activity=share, errors=errors, training=products(errors, x)
+        )
+        action = trigger(seen)
+        if action.known:
+            weight -= rate * errors.T @ x / len(y)
+        if action.name == "new expert":
+            nets.append(np.zeros_like(weight))
+        if action.name != "none":
+            found[number] = (action.name, action.expert)
+    return found
+
+
+def test_tasks_of_digits_are_found_and_recognised(data):
+    """Visits of 12 batches: tasks begin at 0, 12 and 36, and come back at 24 and 48."""
+    pairs = limited(split(data, [[0, 1], [2, 3], [4, 5]]), seed=0, train=120)
+    found = follow(recurring(pairs, [0, 1, 0, 2, 1], seed=0, fresh=False), 10, 0.2)
+    begin = [12, 24, 36, 48]
+    wanted = [("new expert", 1), ("reuse", 0), ("new expert", 2), ("reuse", 1)]
+    assert list(found.values()) == wanted
+    assert all(at <= batch < at + 4 for at, batch in zip(begin, found, strict=True))
+
+
+def test_digits_without_tasks_open_no_expert(data):
+    found = follow(split(data, [range(10)]), 5, 0.1)
+    assert "new expert" not in [name for name, _ in found.values()]
+
+
+@pytest.mark.skipif(
+    not Path(os.environ.get("MOSAIC_DATA", "nowhere"), "mnist").is_dir(),
+    reason="MOSAIC_DATA names no folder with mnist",
+)
+def test_tasks_of_mnist_are_found_and_recognised():
+    pairs = limited(split(mnist(), [[0, 1], [2, 3]]), seed=0, train=1200)
+    found = follow(recurring(pairs, [0, 1, 0], seed=0), 20, 0.02)
+    assert list(found.values()) == [("new expert", 1), ("reuse", 0)]
+    assert all(at <= batch < at + 4 for at, batch in zip((30, 90), found, strict=True))
+
+
 # all of them ---------------------------------------------------------------------------------
 
 
@@ -476,7 +534,7 @@ def test_a_signal_does_not_mind_the_order_of_samples(name):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Watch(Need(), above=1, patience=0), "patience is 0"),
+        (lambda: Watch(CoherentNeed(), above=1, patience=0), "patience is 0"),
         (lambda: Schedule(0), "every is 0"),
         (lambda: At([-1]), "batches count from 0"),
         (lambda: random_times(5, 4, seed=0), "events is 5"),
