@@ -15,6 +15,8 @@ DEV := .venv/dev.stamp
 .DELETE_ON_ERROR:
 .PHONY: bench clean demo docs floors help lint notebook test types
 
+NOTEBOOKS := $(wildcard notebooks/*.py)
+
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
@@ -22,7 +24,7 @@ demo: $(RUNTIME)  ## grow a network on a chip and print what it cost
 	$(BIN)/mosaic demo
 
 test: $(DEV)  ## tests and doctests (PYTEST_ARGS="--hypothesis-profile=ci" searches longer)
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
 lint: $(DEV)  ## ruff: rules and format
 	$(BIN)/ruff check
@@ -39,12 +41,13 @@ docs: $(DEV)  ## HTML pages in docs/_build/html; a warning is an error
 
 # The .py is the source: it must survive the way to a notebook and back. --update keeps the
 # cell ids of a notebook that is there, and without timing a second run changes nothing.
-notebook: $(DEV)  ## execute notebooks/*.py into the .ipynb beside them
-	$(BIN)/jupytext -q --to ipynb --test notebooks/*.py
-	$(BIN)/jupytext -q --to ipynb --update notebooks/*.py
-	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace \
-		--ExecutePreprocessor.record_timing=False \
-		$$(ls notebooks/*.py | sed 's/py$$/ipynb/')
+notebook: $(NOTEBOOKS:%=execute/%)  ## execute notebooks/*.py into the .ipynb beside them
+
+execute/%.py: $(DEV)
+	$(BIN)/jupytext -q --to ipynb --test $*.py
+	$(BIN)/jupytext -q --to ipynb --update $*.py
+	$(BIN)/jupyter nbconvert --log-level=ERROR --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False $*.ipynb
 
 bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
 	@for script in against_snntorch against_peers alone dies; do \

@@ -262,11 +262,14 @@ class MosaicHost:
         """
         network = network_of(model)
         old = self.last
+        # Greedy leaves the inputs spread around the chip, which is where `claim` thinks they
+        # come in; ports next to the first expert would be far from those to come.
         placement = place(
             network,
             self.chip,
             keep=None if old is None else old.placement,
             within=self._seats(model),
+            placer="greedy" if old is None else None,
         )
         routing = route(
             network, self.chip, placement, keep=None if old is None else old.routing

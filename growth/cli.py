@@ -207,11 +207,21 @@ def simulate(
         str | None, typer.Option(help="Who wrote the graph, if it matters: nir or norse.")
     ] = None,
     placer: Annotated[
-        str | None, typer.Option(help="greedy or in-order; by the size of the network.")
+        str | None,
+        typer.Option(
+            help="multilevel (the default), hypergraph, layered, greedy, in-order, hilbert, "
+            "spectral or random."
+        ),
     ] = None,
     router: Annotated[
         str | None,
         typer.Option(help="negotiated (the default), steiner, trunk or one_turn."),
+    ] = None,
+    effort: Annotated[
+        float | None,
+        typer.Option(
+            help="How hard to search for a placement and routes; 1 by default.", min=0
+        ),
     ] = None,
     levels: Annotated[
         int | None, typer.Option(help="Conductance levels of a device; 16 by default.")
@@ -286,7 +296,7 @@ def simulate(
     console = _console()
     done = simulate_file(
         network, spikes, chip=chip, technology=technology, placer=placer, router=router,
-        levels=levels, exact=exact, reading=reading, raster=out is not None,
+        effort=effort, levels=levels, exact=exact, reading=reading, raster=out is not None,
     )  # fmt: skip
     _tell(console, done)
     report = done.report

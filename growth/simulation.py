@@ -106,9 +106,6 @@ __all__ = [
     "write_bill",
 ]
 
-LARGE = 2000
-"""Neurons above which the thorough placer and router take too long."""
-
 DT = 1e-4
 """Length of a step [s] if nothing else is said: that of the graphs of snnTorch."""
 
@@ -161,6 +158,7 @@ def simulate_file(
     technology: str = "rram-130nm",
     placer: str | None = None,
     router: str | None = None,
+    effort: float | None = None,
     levels: int | None = None,
     exact: bool | None = None,
     reading: Mapping[str, Any] | None = None,
@@ -178,8 +176,10 @@ def simulate_file(
     chip, technology : str
         A TOML file, or the name of a preset.
     placer, router : str, optional
-        A name in `mosaic_sim.place.PLACERS`, `mosaic_sim.route.ROUTERS`; by default the
-        thorough placer, and the quick one for more than 2000 neurons; and `negotiated`.
+        A name in `mosaic_sim.place.PLACERS`, `mosaic_sim.route.ROUTERS`; "multilevel" and
+        "negotiated" by default.
+    effort : float, optional
+        How hard they search, see `mosaic_sim.place.Search`; 1 by default.
     levels : int, optional
         Conductance levels of a device.
     exact : bool, optional
@@ -201,7 +201,10 @@ def simulate_file(
     notes: tuple[str, ...] = ()
     groups: Mapping[str, NDArray[np.int64]] = {}
     if network.suffix == ".npz":
-        own = {"chip": chip, "placer": placer, "router": router, "levels": levels}
+        own = {
+            "chip": chip, "placer": placer, "router": router, "effort": effort,
+            "levels": levels,
+        }  # fmt: skip
         unused = [name for name, value in (own | options).items() if value is not None]
         unused += ["exact"] if exact else []
         if unused:
@@ -221,7 +224,10 @@ def simulate_file(
         options = {"dt": DT} | options
         net, notes = read_network(network, options)
         device = Device(levels=16 if levels is None else levels, exact=bool(exact))
-        program, places = put_on_chip(net, where, device, placer=placer, router=router)
+        program, places = put_on_chip(
+            net, where, device, placer=placer, router=router,
+            effort=1.0 if effort is None else effort,
+        )  # fmt: skip
         groups = net.groups
         step, dt = priced["step_time"].value, options["dt"]
         if not np.isclose(step, dt):
@@ -306,15 +312,15 @@ def put_on_chip(
     *,
     placer: str | None = None,
     router: str | None = None,
+    effort: float = 1.0,
 ) -> tuple[Program, tuple[str, str]]:
     """Place, route and compile; return the program and the names of the placer and router."""
-    large = network.neurons > LARGE
     places = (
-        _known("placer", placer or ("in order" if large else "greedy"), PLACERS),
+        _known("placer", placer or "multilevel", PLACERS),
         _known("router", router or "negotiated", ROUTERS),
     )
-    placement = place(network, chip, placer=PLACERS[places[0]])
-    routing = route(network, chip, placement, router=ROUTERS[places[1]])
+    placement = place(network, chip, placer=places[0], effort=effort)
+    routing = route(network, chip, placement, router=places[1], effort=effort)
     return compile_program(network, chip, placement, routing, device=device), places
 
 

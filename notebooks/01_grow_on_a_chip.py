@@ -139,7 +139,8 @@ window = learner.window(task)
 need = learner.need(learner.trial(task.classes), task, window)
 
 mixed = np.random.default_rng(SEED).permutation(task.train_labels)
-noise = learner.need(learner.trial(task.classes), replace(task, train_labels=mixed), window)
+other = replace(task, train=replace(task.train, labels=mixed))
+noise = learner.need(learner.trial(task.classes), other, window)
 for name, found in (("true labels", need), ("shuffled labels", noise)):
     values = torch.linalg.svdvals(found.matrix)
     print(

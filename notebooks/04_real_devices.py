@@ -36,7 +36,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from growth.dies import run_dies
-from growth.metrics import estimate
+from growth.statistics import estimate
 from growth.tables import (
     area_table,
     dies_table,

@@ -7,7 +7,7 @@ from hypothesis import settings
 
 # No deadline: the first call of a kernel compiles it, which takes a second once and
 # milliseconds ever after; Hypothesis would report the difference as flaky.
-settings.register_profile("default", deadline=None, max_examples=50)
+settings.register_profile("default", deadline=None, max_examples=25)
 # Longer, and the same examples on every machine.
 settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True)
 settings.load_profile("default")  # --hypothesis-profile=ci still has the last word
@@ -29,3 +29,18 @@ def pytest_configure(config: pytest.Config) -> None:
     # Empty in the process that starts the workers; they inherit its folder and add a name.
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     os.environ["NUMBA_CACHE_DIR"] = str(Path(folder, worker))
+
+
+TOGETHER = {
+    "test_growing": "place", "test_placers": "place", "mosaic_sim/place": "place",
+    "test_die": "die", "mosaic_sim/die.py": "die", "growth/dies.py": "die",
+}  # fmt: skip
+"""Files that need the same slow compilations, by a part of their path."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file on one worker, so that each kernel is compiled by one."""
+    for item in items:
+        path = item.path.as_posix()
+        group = next((group for part, group in TOGETHER.items() if part in path), path)
+        item.add_marker(pytest.mark.xdist_group(group))

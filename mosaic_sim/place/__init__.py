@@ -146,12 +146,12 @@ def place(
         Tiles that new neurons, and those that make room for them, may use; or tiles for single
         neurons, by number. All by default.
     placer : Placer or str, optional
-        Or its name in `PLACERS`: "multilevel" (thorough, 3,000 neurons a second and more),
-        "hypergraph" (the same with clusters by Mt-KaHyPar, an extra), "layered" (feed-forward
-        networks, quick), "greedy" (seconds for a thousand neurons), "in order" and "hilbert"
-        (at once; for networks whose neurons are numbered so that neighbours talk to each
-        other), "spectral" and "random". By default "greedy", and for what is new beside `keep`
-        what `growing` says.
+        Or its name in `PLACERS`: "multilevel" (thorough, 3,000 neurons a second and more; the
+        default), "hypergraph" (the same with clusters by Mt-KaHyPar, an extra), "layered"
+        (feed-forward networks, quick), "greedy" (one neuron at a time), "in order" and
+        "hilbert" (at once; for networks whose neurons are numbered so that neighbours talk to
+        each other), "spectral" and "random". What is new beside `keep` is placed as `growing`
+        says.
     growing : Growing or str, optional
         How new neurons are fitted in between those of `keep`: ``"frozen"``, the default, moves
         nothing that is programmed; ``"ripple"`` may push a few neurons to neighbouring tiles
@@ -199,7 +199,7 @@ def place(
         )
     if placer is None:
         way = _way(growing or "frozen")
-        placer = greedy if keep is None else partial(grow, growing=way)
+        placer = multilevel if keep is None else partial(grow, growing=way)
     if isinstance(placer, str):
         if placer not in PLACERS:
             raise MosaicError(

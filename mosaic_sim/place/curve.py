@@ -24,8 +24,10 @@ def hilbert_tiles(rows: int, columns: int) -> NDArray[np.int64]:
     Examples
     --------
     >>> hilbert_tiles(2, 3).tolist()
-    [0, 3, 4, 1, 2, 5]
+    [0, 3, 4, 5, 2, 1]
     """
+    rows, columns = int(rows), int(columns)
+    rows, columns = int(rows), int(columns)  # numbers of NumPy do not take signs apart
     tiles: list[int] = []
     # Rectangles to fill: corner, the way along it (rows, columns), the way across.
     if columns >= rows:

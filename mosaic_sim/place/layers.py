@@ -18,9 +18,6 @@ __all__ = ["chunks_by_layer", "levels"]
 
 def levels(network: Network) -> NDArray[np.int64]:
     """Layer of each neuron: synapses on the longest way to it; a cycle is one layer, (n,)."""
-    from scipy.sparse import csr_array
-    from scipy.sparse.csgraph import connected_components
-
     n, first = network.neurons, network.first_neuron
     begin = network.offsets[first]
     offsets = network.offsets[first:] - begin
@@ -30,6 +27,9 @@ def levels(network: Network) -> NDArray[np.int64]:
     )
     if n == 0 or plain.min() >= 0:
         return plain.astype(np.int64)
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import connected_components
+
     graph = csr_array((np.ones(target.size, bool), target, offsets), shape=(n, n))
     count, group = connected_components(graph, connection="strong")
     source = np.repeat(np.arange(n), np.diff(offsets))

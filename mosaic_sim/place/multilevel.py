@@ -11,6 +11,7 @@ from mosaic_sim.errors import CapacityError
 from mosaic_sim.place.arrange import Layout, arrange, cluster_links, diffused
 from mosaic_sim.place.assemble import along, seated, start_ports
 from mosaic_sim.place.curve import hilbert_tiles
+from mosaic_sim.place.greedy import greedy
 from mosaic_sim.place.layers import chunks_by_layer, levels
 from mosaic_sim.place.objective import source_hops
 from mosaic_sim.place.pack import pack
@@ -97,7 +98,13 @@ def place_partitions(
         if best.excess:
             raise
     if best.excess:
-        refuse(task, best)
+        # One neuron at a time, with an eye on lines only: seldom better, but now and then.
+        try:
+            return greedy(
+                network, chip, keep=keep, rates=rates, allowed=allowed, search=search
+            )
+        except CapacityError:
+            refuse(task, best)
     return seated(task, best.tile, best.port)
 
 
@@ -226,8 +233,10 @@ def _packed(task: Task) -> NDArray[np.int32] | None:
     network, chip = task.network, task.chip
     tiles = hilbert_tiles(chip.rows, chip.columns)
     tiles = tiles[task.room[tiles] > 0]
-    links = neurons_only(neuron_links(network, task.rates), network.neurons)
     size = int(task.room[tiles].min())
+    if network.neurons <= size:
+        return None
+    links = neurons_only(neuron_links(network, task.rates), network.neurons)
     tile = pack(links, network.neurons, size, tiles, task.search.seed)
     return None if tile is None else tile.astype(np.int32)
 

@@ -320,7 +320,7 @@ def test_the_price_of_bringing_an_input_is_what_the_simulator_bills(tile):
     network = Network.from_synapses(
         inputs=1, neurons=1, source=[0], target=[0], weight=[0.5]
     )
-    placement = place(network, CHIP, within=[tile])
+    placement = place(network, CHIP, within=[tile], placer="greedy")
     program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
     report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
     entering = TECHNOLOGY["line_energy"].value
@@ -445,7 +445,7 @@ def test_inputs_come_from_the_ports_that_are_whole():
     network = Network.from_synapses(
         inputs=1, neurons=1, source=[0], target=[0], weight=[0.5], bias=True
     )
-    placement = place(network, host.chip, within=[0])
+    placement = place(network, host.chip, within=[0], placer="greedy")
     assert placement.port[0] == 5
     near = np.argmin(host.chip.port_hops[5])
     best = min(offered(host, [1.0]).values(), key=lambda offer: offer.bring)

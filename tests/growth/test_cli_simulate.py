@@ -24,8 +24,6 @@ from mosaic_sim import (
     technology_preset,
     writes,
 )
-from mosaic_sim.place import PLACERS
-from mosaic_sim.route import ROUTERS
 from mosaic_sim.units import engineering
 
 nir = pytest.importorskip("nir")
@@ -78,16 +76,16 @@ def spikes(folder):
     return np.load(folder / "spikes.npz")["spikes"]
 
 
-def by_hand(folder, spikes, chip="demo", *, exact=False, levels=16, places=("greedy", "negotiated"),
-            technology="rram-130nm", **reading):  # fmt: skip
+def by_hand(folder, spikes, chip="demo", *, exact=False, levels=16, effort=1.0,
+            places=("multilevel", "negotiated"), technology="rram-130nm", **reading):  # fmt: skip
     """Oracle: the pipeline, call by call."""
     from mosaic_sim.interop.nir import from_nir
 
     options = {"dt": 1e-4, "reset": "subtract", "prompt": False} | reading
     network = from_nir(folder / "net.nir", **options).network
     chip = chip_preset(chip)
-    placement = place(network, chip, placer=PLACERS[places[0]])
-    routing = route(network, chip, placement, router=ROUTERS[places[1]])
+    placement = place(network, chip, placer=places[0], effort=effort)
+    routing = route(network, chip, placement, router=places[1], effort=effort)
     device = Device(levels=levels, exact=exact)
     program = compile_program(network, chip, placement, routing, device=device)
     recording = simulate(program, spikes, raster=True)
@@ -116,7 +114,9 @@ def test_it_prints_what_was_read_who_fired_and_the_bill(mosaic, folder, spikes):
     assert f"net.nir: 6 inputs, 11 neurons, {program.target.size} synapses" in said
     assert "note back -> hidden: the edge closes a cycle" in said
     assert f"spikes.npz: 3 samples of 25 steps, {spikes.sum()} spikes" in said
-    assert "4 x 4 tiles of 24 neurons, 1 in use; placed greedy, routed negotiated" in said
+    assert (
+        "4 x 4 tiles of 24 neurons, 1 in use; placed multilevel, routed negotiated" in said
+    )
     total = recording.total[program.first_neuron :]
     by_group = report.by_group({"hidden": np.arange(8), "out": np.arange(8, 11)})
     lines = [line.split() for line in out.splitlines()]
@@ -255,7 +255,7 @@ def test_out_keeps_program_recording_and_report(mosaic, folder, spikes, tmp_path
         "out": int(recording.counts[:, 14:].sum()),
     }
     assert facts["chip"] == json.loads(json.dumps(asdict(chip_preset("demo"))))
-    assert (facts["placer"], facts["router"]) == ("greedy", "negotiated")
+    assert (facts["placer"], facts["router"]) == ("multilevel", "negotiated")
     assert any("closes a cycle" in note for note in facts["notes"])
     assert "/" not in facts["network"] + facts["input"]  # nothing of this machine
 
@@ -301,7 +301,8 @@ def test_every_option_arrives(mosaic, folder, spikes, tmp_path):
         ((*SNNTORCH, "--levels", "3"), {"levels": 3}),
         ((*SNNTORCH, "--technology", "rram-22nm"), {"technology": "rram-22nm"}),
         ((*SNNTORCH, "--placer", "in-order"), {"places": ("in order", "negotiated")}),
-        ((*SNNTORCH, "--router", "trunk"), {"places": ("greedy", "trunk")}),
+        ((*SNNTORCH, "--router", "trunk"), {"places": ("multilevel", "trunk")}),
+        ((*SNNTORCH, "--effort", "0"), {"effort": 0}),
     ]  # fmt: skip
     found = []
     for k, (args, options) in enumerate(cases):
@@ -320,7 +321,7 @@ def test_every_option_arrives(mosaic, folder, spikes, tmp_path):
         assert np.array_equal(counts, recording.counts)
         found.append((counts.tobytes(), report.energy))
     # Placed and routed otherwise, it may be as good; all else differs from the defaults.
-    assert len(set(found)) >= len(cases) - 1
+    assert len(set(found)) >= len(cases) - 3
     code, out, _ = mosaic(
         folder / "net.nir", "--input", folder / "spikes.npz", "--chip", chip
     )
@@ -335,19 +336,6 @@ def test_steps_of_another_length_than_the_technology_has_are_noted(mosaic, folde
     code, out, _ = mosaic(*args, "--dt", "1e-3")
     assert code == 0
     assert note not in words(out)
-
-
-def test_large_networks_are_placed_and_routed_quickly(mosaic, folder, monkeypatch):
-    args = (folder / "net.nir", "--input", folder / "spikes.npz", "--chip", "demo")
-    for large, said in (
-        (11, "placed greedy, routed negotiated"),
-        (10, "placed in order, routed negotiated"),
-    ):
-        monkeypatch.setattr(simulation, "LARGE", large)
-        assert said in words(mosaic(*args)[1])
-    assert "placed greedy, routed negotiated" in words(
-        mosaic(*args, "--placer", "greedy")[1]
-    )
 
 
 def test_figures_are_drawn_beside_their_numbers(mosaic, folder, spikes, tmp_path):

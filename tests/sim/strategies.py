@@ -134,7 +134,7 @@ def build(
 ) -> Built:
     """Run the pipeline up to the program; by default with the weights as they are."""
     chip = chip or roomy(network)
-    placement = placement or place(network, chip)
+    placement = placement or place(network, chip, placer="greedy")
     routing = route(network, chip, placement)
     program = compile_program(
         network, chip, placement, routing, device=device or Device(exact=True)

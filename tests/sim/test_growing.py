@@ -93,7 +93,8 @@ def test_a_new_neuron_takes_the_best_of_all_free_slots(case):
 
 def assert_refused_at_the_door(error):
     """What `place` finds out at the end, an illegal layout, is no refusal but a fault."""
-    assert "No tile is open" in str(error) or "listens to" in str(error)
+    doors = "No tile is open", "listens to", "No layout was found"
+    assert any(door in str(error) for door in doors)
 
 
 @given(arrivals(), sixteenths(0, 6))
@@ -161,14 +162,14 @@ def clustered(neurons=48, seed=0):
 def half_grown(growing="frozen", seed=0, **settings):
     """A clustered network of which the first 24 neurons were placed alone, and its growth."""
     network, chip = clustered(seed=seed)
-    keep = place(prefix(network, 24), chip)
+    keep = place(prefix(network, 24), chip, placer="greedy")
     return network, chip, keep, place(network, chip, keep=keep, growing=growing, **settings)
 
 
 @pytest.mark.parametrize("way", ["frozen", "ripple", Growing(0.0), Growing(3.0, depth=3)])
 def test_the_reported_cost_is_hops_and_the_price_of_what_moved(way):
     network, chip = clustered()
-    keep = place(prefix(network, 24), chip)
+    keep = place(prefix(network, 24), chip, placer="greedy")
     reports = []
     rates = np.arange(48) % 5 / 4
     way = growing.GROWING.get(way, way) if isinstance(way, str) else way
@@ -195,7 +196,7 @@ def test_the_reported_cost_is_hops_and_the_price_of_what_moved(way):
 @given(st.integers(0, 20), sixteenths(0, 8))
 def test_ripple_costs_no_more_than_frozen_growth_with_all_that_moved(seed, price):
     network, chip = clustered(seed=seed)
-    keep = place(prefix(network, 24), chip)
+    keep = place(prefix(network, 24), chip, placer="greedy")
     frozen = place(network, chip, keep=keep)
     ripple = place(network, chip, keep=keep, growing=Growing(price))
     paid = price * moved(keep, ripple).size
@@ -228,7 +229,7 @@ def test_the_same_arguments_give_the_same_growth(way):
 @pytest.mark.parametrize("after", range(0, 24, 3))
 def test_interrupted_growth_is_legal(way, after, monkeypatch):
     network, chip = clustered()
-    keep = place(prefix(network, 24), chip)
+    keep = place(prefix(network, 24), chip, placer="greedy")
     monkeypatch.setattr(seats, "SLICE", 1)
     calls = 0
 
@@ -250,7 +251,7 @@ def test_interrupted_growth_is_legal(way, after, monkeypatch):
 @pytest.mark.parametrize("way", ["frozen", "ripple"])
 def test_growth_goes_only_where_it_may(way):
     network, chip = clustered()
-    keep = place(prefix(network, 24), chip, within=range(8))
+    keep = place(prefix(network, 24), chip, within=range(8), placer="greedy")
     grown = place(network, chip, keep=keep, within=range(4, 12), growing=way)
     pushed = moved(keep, grown)
     new = np.concatenate([grown.tile[24:], grown.tile[pushed]])

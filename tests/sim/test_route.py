@@ -172,7 +172,7 @@ def test_a_routing_is_legal_or_refused(router, network, data):
         max(neurons, data.draw(tight)),
     )
     try:
-        placement = place(network, chip)
+        placement = place(network, chip, placer="greedy")
         routing = route(network, chip, placement, router=router)
     except CapacityError as error:
         event(type(error).__name__)
@@ -199,7 +199,7 @@ def test_crowded_chips_are_routed_to_their_limits_or_refused(router):
             delay=1,
         )
         try:
-            placement = place(network, chip)
+            placement = place(network, chip, placer="greedy")
             routing = route(network, chip, placement, router=router)
         except RoutingError as error:
             refusals.append(str(error))
@@ -421,7 +421,7 @@ def test_a_full_crossing_of_inputs_fills_all_four_sides_of_a_tile(router):
         inputs=8, neurons=1, source=range(8), target=[0] * 8, weight=1.0
     )
     chip = Chip(1, 1, 1, 2, 2, 2)
-    placement = place(network, chip)
+    placement = place(network, chip, placer="greedy")
     routing = route(network, chip, placement, router=router)
     assert_legal(network, chip, placement, routing)
     into = [
