@@ -3,8 +3,9 @@
     python benchmarks/placing.py --sizes 8x8 16x32 --seeds 3 --out placing.json
 
 Prints H / H(reference) (for layers: H itself), CPU seconds, neurons a second and the peak
-memory of a process that does nothing else. Sources of "layers uneven" have log-normal rates. Each run has a process of its own, with compiled
-kernels loaded beforehand. The file holds one record a run, JSON or CSV by its ending.
+memory of a process that does nothing else. Sources of "layers uneven" have log-normal rates.
+Each run has a process of its own, with compiled kernels loaded beforehand. The file holds one
+record a run, JSON or CSV by its ending.
 """
 
 from __future__ import annotations
