@@ -50,7 +50,7 @@ execute/%.py: $(DEV)
 		--ExecutePreprocessor.record_timing=False $*.ipynb
 
 bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
-	@for script in against_snntorch against_peers alone dies; do \
+	@for script in against_snntorch against_peers alone dies placing routing growing; do \
 		echo "benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)
