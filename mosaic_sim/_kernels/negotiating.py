@@ -199,7 +199,7 @@ def improve(
             marks[0] += 1
             role[start] = 0
             tree[0] = start
-            size = 1
+            size = np.int64(1)
             inside = end
             for e in range(edges):
                 role[beyond[links[e]]] = 0
@@ -218,18 +218,18 @@ def improve(
                     stamp[there] = marks[0]  # not to be crossed
                     cost[there] = -1
             found, pops = cheapest_way(
-                end, -1, paid - 1e-3, row, column, start, exits, tree, size, price, beyond,
-                is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
+                np.int64(end), np.int64(-1), paid - 1e-3, row, column, start, exits, tree, size,
+                price, beyond, is_router, marks[0], stamp, cost, via, heap_key, heap_cell,
             )  # fmt: skip
             looked += pops + size // 4
             if found < paid - 1e-3:
-                total = 0
+                total = np.int64(0)
                 for e in range(edges):
                     spare[e] = links[e]
                     if role[beyond[links[e]]] == 0:
                         links[total] = links[e]
                         total += 1
-                total = way_back(end, links, total, beyond, via)
+                total = way_back(np.int64(end), links, total, beyond, via)
                 for e in range(edges):
                     if role[spare[e] >> 2] == 2:
                         links[total] = spare[e]
@@ -298,11 +298,12 @@ def lay_trees(
     trial = 0
     missed = 0
     looked = 0
+    one = np.int64(1)
     for at in range(begin, order.size):
         i = order[at]
         if looked > budget or filled + cells > pool.size:
             return at, filled, missed
-        old, had = position[i], length[i]
+        old, had = position[i], np.int64(length[i])
         edges = had
         if state[i] == 0:
             if not shorter:
@@ -311,7 +312,7 @@ def lay_trees(
                     over |= load[pool[e]] > lines[pool[e]]
                 if not over:
                     continue
-            edges = fixed[i]
+            edges = np.int64(fixed[i])
         before = 0.0
         for e in range(edges, had):
             link = pool[old + e]
@@ -328,7 +329,7 @@ def lay_trees(
             for e in range(had):
                 links[e] = pool[old + e]
             best_edges, pops = improve(
-                links, had, kept, start[i], row, column, exits[i], 1, none if shorter else free,
+                links, had, kept, start[i], row, column, exits[i], one, none if shorter else free,
                 price, beyond, is_router, marks, stamp, cost, via, heap_key, heap_cell, tree,
                 entry, children, role, spare,
             )  # fmt: skip
@@ -374,8 +375,8 @@ def lay_trees(
                         if pick < 0 or near[j] < near[pick] + attempt % 2:
                             pick = j
                     new = size
-                    goal = goals[first + pick]
-                    lean = -1
+                    goal = np.int64(goals[first + pick])
+                    lean = np.int64(-1)
                     if missing > 1 and passes > 0:
                         closest = 1 << 30
                         for j in range(last - first):
@@ -386,7 +387,7 @@ def lay_trees(
                                 )
                                 if apart < closest:
                                     closest = apart
-                                    lean = goals[first + j]
+                                    lean = np.int64(goals[first + j])
                     marks[0] += 1
                     paid, pops = cheapest_way(
                         goal, lean, np.inf, row, column, start[i], exits[i], tree, size, price,
