@@ -50,8 +50,8 @@ execute/%.py: $(DEV)
 		--ExecutePreprocessor.record_timing=False $*.ipynb
 
 bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
-	@for script in against_snntorch against_peers alone dies placing routing growing; do \
-		echo "benchmarks/$$script.py"; $(BIN)/python benchmarks/$$script.py || exit 1; done
+	@for script in against_snntorch.py against_peers.py alone.py dies.py placing.py routing.py "growing.py --quick"; do \
+		echo "benchmarks/$$script"; $(BIN)/python benchmarks/$$script || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)
 	rm -rf docs/_build docs/_generated dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
