@@ -7,7 +7,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+# Byte code is made on import, of what is imported: of all of torch it takes half a minute.
+PIP := $(BIN)/python -m pip install -q --no-compile --disable-pip-version-check -c constraints.txt
 RUNTIME := .venv/runtime.stamp
 DEV := .venv/dev.stamp
 

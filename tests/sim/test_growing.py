@@ -130,7 +130,11 @@ def test_over_a_life_of_growth_nothing_is_too_full_and_nothing_frozen_moves(grow
         now = prefix(network, neurons)
         try:
             grown = place(
-                now, chip, keep=keep, growing=growing if keep else None, placer=None
+                now,
+                chip,
+                keep=keep,
+                growing=growing if keep else None,
+                placer=None if keep else "greedy",
             )
         except CapacityError as error:
             assert_refused_at_the_door(error)
