@@ -5,6 +5,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+DEMO_ARGS ?=
 
 BIN := .venv/bin
 # Byte code is made on import, of what is imported: of all of torch it takes half a minute.
@@ -22,7 +23,7 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
 
 demo: $(RUNTIME)  ## grow a network on a chip and print what it cost
-	$(BIN)/mosaic demo
+	$(BIN)/mosaic demo $(DEMO_ARGS)
 
 test: $(DEV)  ## tests and doctests (PYTEST_ARGS="--hypothesis-profile=ci" searches longer)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)

@@ -33,9 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 TOGETHER = {
     "test_growing": "place", "test_placers": "place", "mosaic_sim/place": "place",
+    "test_learner": "runs", "test_bridge": "runs", "test_cli.py": "runs",
+    "test_life_of_writing": "runs", "test_report": "runs", "test_runs": "runs",
     "test_die": "die", "mosaic_sim/die.py": "die", "growth/dies.py": "die",
 }  # fmt: skip
-"""Files that need the same slow compilations, by a part of their path."""
+"""Files that need the same slow compilations or runs, by a part of their path."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

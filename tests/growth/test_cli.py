@@ -303,6 +303,7 @@ def test_misused_options_end_with_code_2(mosaic, args):
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 def test_the_process_itself_ends_with_code_2_and_one_line(tmp_path):
     script = "from growth.cli import main; main()"
     ended = subprocess.run(

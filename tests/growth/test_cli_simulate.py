@@ -405,6 +405,7 @@ def test_images_are_flattened_to_channels(mosaic, folder, spikes, tmp_path):
 # --- what it does not need -----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nir", "npz"])
 def test_neither_torch_nor_matplotlib_is_loaded(folder, tmp_path, kind):
     network = folder / "net.nir"

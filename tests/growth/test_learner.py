@@ -62,6 +62,7 @@ def test_another_seed_gives_other_bytes(runs, tmp_path):
     assert records(other, seed=1)["metrics"] != records(runs["naive"])["metrics"]
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_give_the_same_bytes_as_one_after_the_other(tmp_path):
     experiment = tiny("naive", "seeds=[0,1]", *MICRO)
     (apart,) = run_experiments([experiment], tmp_path / "apart", jobs=2)
@@ -128,6 +129,7 @@ def test_a_run_killed_while_it_learns_resumes_to_the_same_bytes(
     assert shares[-1] == 1
 
 
+@pytest.mark.slow
 def test_a_process_killed_by_the_system_resumes_to_the_same_bytes(runs, tmp_path):
     script = f"""
         import os, signal, sys

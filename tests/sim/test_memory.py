@@ -89,6 +89,7 @@ def test_the_published_chips_have_their_number_of_devices(lines, r0, r1, total):
     assert Memory(5, 5, 32, lines, r0, r1).total == total
 
 
+@pytest.mark.slow
 def test_all_600_published_sizes_come_out_exactly_with_the_published_seeds(published):
     ours = {
         setting: [

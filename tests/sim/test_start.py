@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 RUN = """
 import sys
 import mosaic_sim
@@ -26,9 +28,11 @@ assert "scipy.linalg" in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_importing_loads_no_compiler_and_a_run_no_linear_algebra():
     subprocess.run([sys.executable, "-c", RUN], check=True)
 
 
+@pytest.mark.slow
 def test_others_can_still_compile_products_of_matrices():
     subprocess.run([sys.executable, "-c", RUN + PRODUCTS], check=True)
