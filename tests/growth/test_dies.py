@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -31,18 +32,18 @@ from mosaic_sim import (
 RRAM = technology_preset("rram-130nm")
 
 
-def two_choices():
+@cache  # not at import: that would compile in every process that collects tests
+def program():
     """Input k makes output k fire; both go over one hidden neuron each."""
     net = Network.from_synapses(
         inputs=2, neurons=4, source=[0, 1, 2, 3], target=[0, 1, 2, 3],
         weight=[1.5, 1.5, 1.5, 1.5], leak=0.9,
     )  # fmt: skip
     chip = Chip(1, 2, 2, 4, 4, 4)
-    placement = place(net, chip)
+    placement = place(net, chip, placer="greedy")
     return compile_program(net, chip, placement, route(net, chip, placement))
 
 
-PROGRAM = two_choices()
 SPIKES = np.zeros((4, 6, 2), bool)
 SPIKES[:2, :, 0] = True
 SPIKES[2:, :, 1] = True
@@ -50,26 +51,26 @@ LABELS = np.array([0, 0, 1, 0])  # the last is wrong on purpose
 
 
 def test_outputs_are_the_neurons_that_send_to_none():
-    assert outputs_of(PROGRAM).tolist() == [2, 3]
+    assert outputs_of(program()).tolist() == [2, 3]
 
 
 def test_without_effects_every_die_is_the_ideal_chip():
-    dies = run_dies(PROGRAM, RRAM, SPIKES, dies=3, labels=LABELS, effects=[])
+    dies = run_dies(program(), RRAM, SPIKES, dies=3, labels=LABELS, effects=[])
     assert dies.labelled
     assert dies.ideal == 0.75
     assert dies.score.tolist() == [0.75] * 3
     assert not dies.differing.any()
-    ideal = price(PROGRAM, simulate(PROGRAM, SPIKES), RRAM).energy_per_inference
+    ideal = price(program(), simulate(program(), SPIKES), RRAM).energy_per_inference
     assert dies.energy.tolist() == [ideal] * 3
-    same = run_dies(PROGRAM, RRAM, SPIKES, dies=2, effects=[])
+    same = run_dies(program(), RRAM, SPIKES, dies=2, effects=[])
     assert (same.labelled, same.ideal, same.score.tolist()) == (False, 1.0, [1.0, 1.0])
 
 
 def test_each_die_is_the_one_that_its_seed_gives():
     effects = ["programming", "stuck", "reading"]
-    dies = run_dies(PROGRAM, RRAM, SPIKES, dies=4, effects=effects, seed=7, attempts=3)
+    dies = run_dies(program(), RRAM, SPIKES, dies=4, effects=effects, seed=7, attempts=3)
     for k in range(4):
-        die = sample_die(PROGRAM, RRAM, effects=effects, seed=7 + k, attempts=3)
+        die = sample_die(program(), RRAM, effects=effects, seed=7 + k, attempts=3)
         assert dies.pulses[k] == die.pulses.sum()
         report = price(die, simulate(die, SPIKES), RRAM)
         assert dies.energy[k] == report.energy_per_inference
@@ -77,7 +78,7 @@ def test_each_die_is_the_one_that_its_seed_gives():
 
 
 def test_the_number_of_threads_changes_nothing():
-    one, four = (run_dies(PROGRAM, RRAM, SPIKES, dies=6, threads=n) for n in (1, 4))
+    one, four = (run_dies(program(), RRAM, SPIKES, dies=6, threads=n) for n in (1, 4))
     for name in ("score", "energy", "differing", "lost", "false", "pulses"):
         np.testing.assert_array_equal(getattr(one, name), getattr(four, name))
 
@@ -122,7 +123,7 @@ def test_mean_interval_and_yield_are_those_of_the_textbook(scores, wanted):
 )
 def test_what_does_not_fit_is_refused(arguments, message):
     with pytest.raises(MosaicError, match=message):
-        run_dies(PROGRAM, RRAM, SPIKES, **{"dies": 1, **arguments})
+        run_dies(program(), RRAM, SPIKES, **{"dies": 1, **arguments})
 
 
 def test_the_table_says_what_was_switched_on_and_how_many_dies_are_good():
@@ -138,7 +139,7 @@ def test_the_table_says_what_was_switched_on_and_how_many_dies_are_good():
 
 
 def test_the_command_runs_dies_and_writes_them_down(tmp_path, mosaic):
-    save_program(PROGRAM, tmp_path / "net.npz")
+    save_program(program(), tmp_path / "net.npz")
     np.savez(tmp_path / "in.npz", spikes=SPIKES, labels=LABELS)
     out = tmp_path / "out"
     code, printed, _ = mosaic(
@@ -153,7 +154,7 @@ def test_the_command_runs_dies_and_writes_them_down(tmp_path, mosaic):
     assert printed.index("Yield") < printed.index("Assumed quantities")
     stored = json.loads((out / "report.json").read_text())["dies"]
     again = run_dies(
-        PROGRAM, RRAM, SPIKES, dies=5, labels=LABELS, effects=["programming", "reading"],
+        program(), RRAM, SPIKES, dies=5, labels=LABELS, effects=["programming", "reading"],
         seed=3, attempts=2,
     )  # fmt: skip
     assert stored["score"] == again.score.tolist()
@@ -164,7 +165,7 @@ def test_the_command_runs_dies_and_writes_them_down(tmp_path, mosaic):
 
 
 def test_the_command_refuses_what_it_cannot_use(tmp_path, mosaic):
-    save_program(PROGRAM, tmp_path / "net.npz")
+    save_program(program(), tmp_path / "net.npz")
     np.savez(tmp_path / "in.npz", spikes=SPIKES)
     start = ("simulate", tmp_path / "net.npz", "--input", tmp_path / "in.npz")
     for more, message in (
@@ -181,6 +182,6 @@ def test_the_command_refuses_what_it_cannot_use(tmp_path, mosaic):
 
 
 def test_all_effects_together_run():
-    dies = run_dies(PROGRAM, RRAM, SPIKES, dies=2, labels=LABELS, age=1e6)
+    dies = run_dies(program(), RRAM, SPIKES, dies=2, labels=LABELS, age=1e6)
     assert set(dies.effects) == set(EFFECTS)
     assert np.isfinite(dies.energy).all()
