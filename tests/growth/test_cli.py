@@ -158,6 +158,7 @@ def drawn(runs, tmp_path_factory):
     return root, [Path(line.split()[1]) for line in result.output.splitlines()]
 
 
+@pytest.mark.slow
 def test_plot_draws_from_the_folder_alone_each_figure_with_its_numbers(drawn):
     root, paths = drawn
     per_run = {"placement-map", "accuracy-matrix", "energy-by-component", "energy-by-tile"}
@@ -172,6 +173,7 @@ def test_plot_draws_from_the_folder_alone_each_figure_with_its_numbers(drawn):
             assert path.with_suffix(kind).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_numbers_beside_the_figures_are_those_of_the_run(drawn, runs):
     folder = drawn[0] / "grow"
 

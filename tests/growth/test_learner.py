@@ -110,6 +110,7 @@ def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(
         assert (folder.seed(0).path / image.name).read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 @every_strategy
 @pytest.mark.parametrize("share", [0.1, 0.6])
 def test_a_run_killed_while_it_learns_resumes_to_the_same_bytes(
