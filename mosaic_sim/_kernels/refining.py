@@ -197,18 +197,8 @@ def refine(
                 if up + penalty * over > limit:
                     continue
                 shift(
-                    v,
-                    a,
-                    b,
-                    first,
-                    in_offsets,
-                    in_source,
-                    offsets,
-                    home,
-                    length,
-                    tile,
-                    count,
-                )
+                    v, a, b, first, in_offsets, in_source, offsets, home, length, tile, count
+                )  # fmt: skip
                 at_v = 0
                 while members[a, at_v] != v:
                     at_v += 1
@@ -247,18 +237,8 @@ def refine(
             )
             if up + back + penalty * over > limit:
                 shift(
-                    v,
-                    b,
-                    a,
-                    first,
-                    in_offsets,
-                    in_source,
-                    offsets,
-                    home,
-                    length,
-                    tile,
-                    count,
-                )
+                    v, b, a, first, in_offsets, in_source, offsets, home, length, tile, count
+                )  # fmt: skip
                 continue
             shift(w, b, a, first, in_offsets, in_source, offsets, home, length, tile, count)
             at_v = 0

@@ -162,7 +162,8 @@ def place(
         The same seed gives the same layout.
     spread : bool
         Whether to leave free slots on every tile, for growth: half of an even share, and at
-        least one where there are enough. "greedy" and "in order" take no notice.
+        least one where there are enough. Not with "greedy" and "in order", nor beside `keep`
+        unless a placer is named.
     progress : bool or None
         Whether to show a bar after a second; None: if stderr is a terminal.
 
@@ -172,8 +173,8 @@ def place(
         If the network does not fit.
     MosaicError
         If `keep`, `rates` or `within` do not belong to this network and chip; if `effort` is
-        negative, there is no placer called `placer` or no way to grow called `growing`, or
-        `growing` comes without `keep` or with a `placer`.
+        negative, there is no placer called `placer` or no way to grow called `growing`,
+        `growing` comes without `keep` or with a `placer`, or `spread` with what cannot do it.
 
     Examples
     --------
@@ -207,6 +208,12 @@ def place(
                 f"{', '.join(PLACERS)}."
             )
         placer = PLACERS[placer]
+    if spread and (placer in (greedy, in_order) or isinstance(placer, partial)):
+        raise MosaicError(
+            "spread leaves free slots when neurons are placed by a search or along an order of "
+            "tiles; greedy, in order and growing fill what is free. Leave spread out, or use "
+            'placer="multilevel".'
+        )
     allowed = _allowed(network, chip, within)
     if keep is not None and (
         keep.tile.size > network.neurons or keep.port.size > network.first_neuron

@@ -247,6 +247,14 @@ def test_free_slots_are_spread_where_growth_is_expected():
     place(full.network, full.chip, placer="multilevel", spread=True, effort=0)
 
 
+@pytest.mark.parametrize("placer", ["greedy", "in order", None])
+def test_free_slots_are_not_promised_by_those_who_leave_none(placer):
+    network, chip = random_network(5, 6), Chip(2, 2, 4, 30, 30, 30)
+    keep = place(network, chip) if placer is None else None
+    with pytest.raises(MosaicError, match="spread leaves free slots"):
+        place(network, chip, placer=placer, keep=keep, spread=True)
+
+
 def test_a_small_network_on_a_large_chip_stays_together():
     instance = communities(2, 2)
     chip = roomy_chip(12, 12)
