@@ -16,6 +16,7 @@ import torch
 from snntorch import surrogate
 from torch import Tensor, nn
 
+from growth.blueprint import BIAS, INPUTS, Blueprint, Connection, Population
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -133,15 +134,6 @@ class Expert(nn.Module):
         for weight in self.parameters():
             weight.requires_grad_(False)
 
-    def layers(self) -> dict[str, nn.Sequential]:
-        """The expert as plain snnTorch models: ``network`` and, if it has gates, ``gate``."""
-        hidden, out = _linear(self.into_hidden), _linear(self.into_out)
-        parts = {"network": nn.Sequential(hidden, self.cell, out, self.cell)}
-        if self.births["gate"]:
-            gate = _linear(self.gate_weight, self.gate_bias)
-            parts["gate"] = nn.Sequential(gate, self.cell)
-        return parts
-
 
 class SpikingNet(nn.Module):
     """Experts on the same inputs; starts empty and grows.
@@ -192,6 +184,29 @@ class SpikingNet(nn.Module):
         expert.add_gates(weight, bias, self._bear(weight.shape[0]))
 
     @torch.no_grad()
+    def blueprint(self) -> Blueprint:
+        """What must sit on the chip: of each expert hidden, output and gate neurons."""
+        populations, connections = [], []
+        for number, expert in enumerate(self.experts):
+            weights = {
+                "hidden": ((INPUTS, expert.into_hidden),),
+                "out": ((f"expert {number}/hidden", expert.into_out),),
+                "gate": ((INPUTS, expert.gate_weight), (BIAS, expert.gate_bias[:, None])),
+            }
+            for kind, incoming in weights.items():
+                born = np.array(expert.births[kind], np.int64)
+                if not born.size:
+                    continue
+                name = f"expert {number}/{kind}"
+                populations.append(Population(name, born, self.leak))
+                connections += [
+                    Connection(source, name, weight.detach().numpy().copy())
+                    for source, weight in incoming
+                    if weight.shape[1]
+                ]
+        return Blueprint(self.inputs, tuple(populations), tuple(connections))
+
+    @torch.no_grad()
     def forward(self, spikes: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Output and gate counts of every expert, from (steps, samples, inputs)."""
         return [e(spikes) for e in self.experts], [
@@ -240,16 +255,6 @@ def mixture(
     for e, counts in enumerate(out):
         scores[:, list(classes[e])] += weights[:, e, None] * _softmax(gain * counts)
     return scores
-
-
-def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """A linear layer with these values, without drawing random ones first."""
-    post, pre = weight.shape
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, pre, post, bias=bias is not None)
-    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return layer
 
 
 def _softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:
