@@ -138,14 +138,14 @@ class Deployment:
 
     Parameters
     ----------
+    blueprint : Blueprint
+        What was to be put there.
     network, placement, routing, program
         The stages of its way there.
     exact : Program
         The same without quantisation, to compare with the model that it came from.
     writes : int
         Devices whose level had to change to get here from what was on the chip before.
-    blueprint : Blueprint
-        What was to be put there.
     """
 
     blueprint: Blueprint
@@ -154,7 +154,7 @@ class Deployment:
     routing: Routing
     program: Program
     exact: Program
-    writes: int
+    writes: int = 0
 
     def run(self, spikes: NDArray[np.bool_]) -> Recording:
         """Run the chip on spikes, (samples, steps, inputs)."""
@@ -299,7 +299,7 @@ class MosaicHost:
         """
         old = self.last
         if old is not None and old.blueprint.wired_like(blueprint):
-            self.last = self.variant(blueprint)
+            self.last = self.variant(blueprint, before=old)
             return self.last
         network = network_of(blueprint)
         # Greedy leaves the inputs spread around the chip, which is where `claim` thinks they
@@ -315,6 +315,8 @@ class MosaicHost:
             network, self.chip, placement, keep=None if old is None else old.routing
         )
         self.last = self._compiled(blueprint, network, placement, routing)
+        changed = writes(None if old is None else old.program, self.last.program)
+        self.last = replace(self.last, writes=changed)
         return self.last
 
     def variant(self, blueprint: Blueprint, before: Deployment | None = None) -> Deployment:
@@ -325,16 +327,17 @@ class MosaicHost:
         blueprint : Blueprint
             Wired like the last one.
         before : Deployment, optional
-            From which devices are rewritten; the last one by default.
+            From which devices are rewritten; without it they are not counted.
         """
         old = self.last
         if old is None or not old.blueprint.wired_like(blueprint):
             raise MosaicError(
                 "blueprint has other synapses than what is on the chip; deploy it instead."
             )
-        network = network_of(blueprint)
-        start = old if before is None else before
-        return self._compiled(blueprint, network, old.placement, old.routing, start)
+        new = self._compiled(blueprint, network_of(blueprint), old.placement, old.routing)
+        if before is None:
+            return new
+        return replace(new, writes=writes(before.program, new.program))
 
     def _compiled(
         self,
@@ -342,15 +345,12 @@ class MosaicHost:
         network: Network,
         placement: Placement,
         routing: Routing,
-        before: Deployment | None = None,
     ) -> Deployment:
         program = compile_program(
             network, self.chip, placement, routing, device=self.device
         )
         exact = program._replace(weight=network.weight)
-        start = self.last if before is None else before
-        changed = writes(None if start is None else start.program, program)
-        return Deployment(blueprint, network, placement, routing, program, exact, changed)
+        return Deployment(blueprint, network, placement, routing, program, exact)
 
     # checkpoints ----------------------------------------------------------------------
 
