@@ -178,7 +178,9 @@ class Experiment(Section):
     @field_validator("hidden", mode="before")
     @classmethod
     def _one_layer(cls, hidden: Any) -> Any:
-        return (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        if isinstance(hidden, int) and not isinstance(hidden, bool):
+            return (hidden,)
+        return tuple(hidden) if isinstance(hidden, list) else hidden
 
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
