@@ -30,6 +30,8 @@ SIZES = (784, 100, 100, 10)
 STEPS = 25
 BETA = 0.9
 RATE = 0.15
+CELL = snntorch.Leaky(beta=BETA)
+"""For all layers: it is told its membrane at each step."""
 
 
 def draw(batch: int) -> tuple[list[Tensor], Tensor, Tensor]:
@@ -46,13 +48,12 @@ def draw(batch: int) -> tuple[list[Tensor], Tensor, Tensor]:
 
 def step(weights: list[Tensor], spikes: Tensor) -> Tensor:
     """Spikes of the last layer, as snnTorch's tutorials loop."""
-    cells = [snntorch.Leaky(beta=BETA) for _ in weights]
     membranes = [torch.zeros(spikes.shape[1], len(weight)) for weight in weights]
     fired = []
     for now in spikes:
         spike = now
-        for k, (weight, cell) in enumerate(zip(weights, cells, strict=True)):
-            spike, membranes[k] = cell(spike @ weight.T, membranes[k])
+        for k, weight in enumerate(weights):
+            spike, membranes[k] = CELL(spike @ weight.T, membranes[k])
         fired.append(spike)
     return torch.stack(fired)
 
@@ -92,7 +93,7 @@ def main() -> None:
     repetitions = parser.parse_args().repetitions
     torch.set_num_threads(1)
     sizes = "-".join(map(str, SIZES))
-    table = Table(title=f"CPU time of an update, {sizes}, {STEPS} steps, one thread")
+    table = Table(title=f"An update of {sizes}, {STEPS} steps, one thread")
     for name in ("batch", "fired", "snnTorch [ms]", "ours [ms]", "products [ms]", "ratio"):
         table.add_column(name, justify="right")
     for batch in (10, 64):
