@@ -188,6 +188,14 @@ class Strategy:
         """
         return self.net.blueprint()
 
+    def largest(self, stream: Stream) -> Blueprint:
+        """The largest network that the stream may come to need on the chip.
+
+        A chip for several strategies is made for this one. By default what the strategy
+        starts with.
+        """
+        return self.blueprint()
+
     def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
         """Score the labels of some samples, (samples, labels); larger is likelier.
 
