@@ -118,14 +118,16 @@ def compare(
     wanted = comparing.load_comparison(config, settings or (), seeds=seeds)
     runs, folder = comparing.compare(wanted, root, jobs=jobs, console=console)
     rows = comparing.rows_of(runs)
-    console.print(comparing.table(rows, wanted.reference))
+    for table in comparing.tables(rows, wanted.reference):
+        console.print(table)
     for row in rows:
         if row.ended:
             console.print(f"[yellow]ended[/]   {row.label}: {row.ended}", soft_wrap=True)
     console.print(
-        "[dim]F forgetting (points) · writes a task: one reprogramming after it · in place: "
-        "learning step by step on the chip · switch: from one task's program to the next · "
-        f"p: exact sign-flip test against {wanted.reference}, Holm[/]",
+        f"[dim]p: exact sign-flip test against {wanted.reference}, Holm · compute and routing: "
+        "energy of an inference · writes: one reprogramming after a task · in place: learning a "
+        "task on the chip, step by step · switch: from one task's program to the next · life: "
+        "tasks until the mean device is worn out by writes[/]",
         soft_wrap=True,
     )
     _chip_note(console, next(iter(runs.values())).path)

@@ -47,7 +47,7 @@ __all__ = [
     "compare",
     "load_comparison",
     "rows_of",
-    "table",
+    "tables",
 ]  # fmt: skip
 
 EFFORT = 0.1
@@ -262,23 +262,26 @@ class Column:
 
 
 COLUMNS = (
-    Column("accuracy", "ACC CIL %", 100),
-    Column("accuracy_within_task", "ACC TIL %", 100),
-    Column("forgetting", "F", 100),
+    Column("accuracy", "ACC, all outputs [%]", 100),
+    Column("accuracy_within_task", "ACC in task [%]", 100),
+    Column("forgetting", "forgetting", 100),
+    Column("seconds", "time [s]", digits=0),
     Column("compute_energy", "compute", unit="J"),
     Column("routing_energy", "routing", unit="J"),
     Column("devices", "devices", unit="#"),
     Column("resident_bits", "on chip", unit="bit"),
     Column("host_bits", "off chip", unit="bit"),
-    Column("writes", "writes a task", unit="#"),
+    Column("writes", "writes", unit="#"),
     Column("rewritten", "in place", unit="#"),
     Column("switch_energy", "switch", unit="J"),
-    Column("life", "life, tasks", unit="#"),
-    Column("seconds", "s", digits=0),
+    Column("life", "life", unit="#"),
 )
 """Columns of the table. Energies are of one inference; `writes` are those of one reprogramming
 after each task, `rewritten` those of learning in place, step by step; `life` is the number of
 tasks until the mean device is worn out at that pace."""
+
+LEARNT = 4
+"""Columns of the first part: what was learnt, and in what time."""
 
 
 @dataclass(frozen=True)
@@ -364,28 +367,41 @@ def against(
     return {one.name: one for one in compare_paired(alike, reference)}
 
 
-def table(rows: Sequence[Row], reference: str) -> Table:
-    """The table: a row for each strategy, mean ± half of the 95 % interval over the seeds."""
+def tables(rows: Sequence[Row], reference: str) -> list[Table]:
+    """The table in two parts that fit a terminal: what was learnt, and what it costs.
+
+    Rows are strategies, those that were told the task last, by accuracy; cells are means over
+    the seeds, with half of the 95 % interval where it says so.
+    """
     seeds = sorted({len(v) for row in rows for v in row.values.values() if v})
     title = f"Mean ± half of the 95 % interval, {'/'.join(map(str, seeds))} seeds"
-    found = table_of("One seed: no interval" if seeds == [1] else title)
-    found.padding = (0, 1, 0, 0)
-    found.add_column("strategy")
-    found.add_column("id")
-    shown = [c for c in COLUMNS if any(row.values[c.key] is not None for row in rows)]
-    for column in shown:
-        found.add_column(column.title, justify="right")
-    found.add_column("p", justify="right")
+    learnt = table_of("One seed: no interval" if seeds == [1] else title)
+    price = table_of("On the chip, at the end; mean over the seeds")
     tests = against(rows, reference)
-    for row in sorted(rows, key=_by_accuracy):
+    ordered = sorted(rows, key=_by_accuracy)
+    parts = ((learnt, COLUMNS[:LEARNT]), (price, COLUMNS[LEARNT:]))
+    for found, columns in parts:
+        found.padding = (0, 1, 0, 0)
+        found.add_column("strategy")
+        if found is learnt:
+            found.add_column("told task")
+        for column in columns:
+            found.add_column(column.title, justify="right")
+    learnt.add_column("p", justify="right")
+    for row in ordered:
         p = tests.get(row.label)
-        found.add_row(
-            row.label,
-            "yes" if row.identity else "",
-            *(column.text(row.estimate(column.key)) for column in shown),
-            "ref" if row.label == reference else "" if p is None else f"{p.corrected:.2g}",
+        cells = [column.text(row.estimate(column.key)) for column in COLUMNS]
+        told = "yes" if row.identity else "no"
+        last = (
+            "reference"
+            if row.label == reference
+            else ""
+            if p is None
+            else f"{p.corrected:.2g}"
         )
-    return found
+        learnt.add_row(row.label, told, *cells[:LEARNT], last)
+        price.add_row(row.label, *cells[LEARNT:])
+    return [learnt, price]
 
 
 def _by_accuracy(row: Row) -> tuple[bool, float]:

@@ -153,7 +153,7 @@ def pareto(
     ax.set_ylabel("average accuracy at the end")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.grid(color=figures.HAIR, lw=0.3)
-    ax.legend(loc="lower right", frameon=False)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     return ax
 
 
