@@ -265,7 +265,6 @@ COLUMNS = (
     Column("accuracy", "ACC, all outputs [%]", 100),
     Column("accuracy_within_task", "ACC in task [%]", 100),
     Column("forgetting", "forgetting", 100),
-    Column("seconds", "time [s]", digits=0),
     Column("compute_energy", "compute", unit="J"),
     Column("routing_energy", "routing", unit="J"),
     Column("devices", "devices", unit="#"),
@@ -280,8 +279,8 @@ COLUMNS = (
 after each task, `rewritten` those of learning in place, step by step; `life` is the number of
 tasks until the mean device is worn out at that pace."""
 
-LEARNT = 4
-"""Columns of the first part: what was learnt, and in what time."""
+LEARNT = 3
+"""Columns of the first part: what was learnt."""
 
 
 @dataclass(frozen=True)
@@ -333,7 +332,6 @@ def _row(label: str, run: RunFolder, summary: Summary) -> Row:
         "rewritten": [
             _mean([row["work"]["rewritten"] for row in rows]) for rows in summary.metrics
         ],
-        "seconds": [seed.seconds for seed in run.seeds],
     }
     priced = all(costs)
     ends = [rows[-1] for rows in costs] if priced else []

@@ -34,7 +34,10 @@ PRICES = (
 
 
 def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
-    """Write the table as ``table.csv``, every seed, and ``table.md``, means and intervals."""
+    """Write the table as ``table.csv``, every seed, and ``table.md``, means and intervals.
+
+    Neither holds a time, so that both are the same bytes however often a run was stopped.
+    """
     flat = io.StringIO()
     writer = csv.writer(flat, lineterminator="\n")
     writer.writerow(["strategy", "identity", "column", "seed", "value"])

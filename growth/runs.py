@@ -58,17 +58,6 @@ class SeedFolder:
         """Whether this seed ran to its end."""
         return (self.path / "DONE").exists()
 
-    @property
-    def seconds(self) -> float:
-        """Seconds that the last session on this seed took."""
-        try:
-            facts = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
-            return float(facts["seconds_of_last_session"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise MosaicError(
-                f"{str(self.path / 'provenance.json')!r} is missing or damaged: {error}."
-            ) from None
-
     def lines(self, name: str) -> list[dict[str, Any]]:
         """Read ``name.jsonl``; empty if it is not there yet."""
         file = self.path / f"{name}.jsonl"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Together", "fit_together"]
 
-GROWN = ("rows", "columns", "tile_lines", "r0_lines", "r1_lines")
+LINES = ("tile_lines", "r0_lines", "r1_lines")
+ATTEMPTS = 15
+"""Times that lines may be added, to twice as many, before a size of tile is given up."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,9 @@ def fit_together(
     """Find the chip with the fewest devices on which every network can be placed and routed.
 
     For each size of tile every network is fitted alone (`mosaic_sim.fit`); the chip gets the
-    most rows, columns and lines that any of them needs, and every network is placed and
-    routed on it once more. Of the sizes the one with the fewest devices is taken.
+    most rows, columns and lines that any of them needs. Every network is placed and routed on
+    it once more, since it may find another place there; while one does not fit, all kinds of
+    lines get 5 % more. Of the sizes the one with the fewest devices is taken.
 
     Parameters
     ----------
@@ -99,10 +103,7 @@ def fit_together(
                     )
                     alone[name] = best.chip
                     bar(1, f"{name}, {size} neurons a tile")
-                chip = _largest(list(alone.values()))
-                for network in networks.values():
-                    placement = place(network, chip, seed=seed, progress=False)
-                    route(network, chip, placement)
+                chip = _legal(networks, _largest(list(alone.values())), seed)
             except CapacityError as error:
                 refused[size] = str(error)
                 continue
@@ -115,7 +116,28 @@ def fit_together(
     return min(found, key=lambda one: (one.devices, one.chip.neurons_per_tile))
 
 
+def _legal(networks: Mapping[str, Network], chip: Chip, seed: int) -> Chip:
+    """The chip, with as many more lines as all networks need to be legal on it."""
+    for attempt in range(ATTEMPTS):
+        try:
+            for network in networks.values():
+                route(network, chip, place(network, chip, seed=seed, progress=False))
+        except CapacityError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            chip = replace(
+                chip, **{name: math.ceil(1.05 * getattr(chip, name)) for name in LINES}
+            )
+        else:
+            break
+    return chip
+
+
 def _largest(chips: Sequence[Chip]) -> Chip:
     return replace(
-        chips[0], **{name: max(getattr(chip, name) for chip in chips) for name in GROWN}
+        chips[0],
+        **{
+            name: max(getattr(chip, name) for chip in chips)
+            for name in ("rows", "columns", *LINES)
+        },
     )
