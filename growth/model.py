@@ -61,6 +61,9 @@ class Expert(nn.Module):
     -----
     A new expert has no hidden neurons; it gets them by `widen`. The linear layers have no
     bias, since a bias is a line on the chip; the gate needs one.
+
+    A hidden neuron reads the inputs of its row in the buffer `reads`, (hidden, inputs), and no
+    other: whatever an optimiser does to the rest of `into_hidden`, it is not there (`incoming`).
     """
 
     def __init__(
@@ -70,6 +73,8 @@ class Expert(nn.Module):
         self.inputs = inputs
         self.classes = list(classes)
         self.into_hidden = nn.Parameter(torch.zeros(0, inputs))
+        self.reads: Tensor
+        self.register_buffer("reads", torch.zeros(0, inputs, dtype=torch.bool))
         self.into_out = nn.Parameter(torch.zeros(len(self.classes), 0))
         self.gate_weight: Tensor
         self.gate_bias: Tensor
@@ -87,9 +92,14 @@ class Expert(nn.Module):
         """Spike counts of the output neurons, (samples, classes), from (steps, samples, inputs)."""
         return self.out_spikes(self.hidden_spikes(spikes)).sum(0)
 
+    @property
+    def incoming(self) -> Tensor:
+        """Weights of the synapses that exist, (hidden, inputs), 0 elsewhere."""
+        return torch.where(self.reads, self.into_hidden, 0.0)
+
     def hidden_spikes(self, spikes: Tensor) -> Tensor:
         """Spikes of the hidden neurons, (steps, samples, hidden)."""
-        return cell_spikes(self.cell, spikes @ self.into_hidden.T)
+        return cell_spikes(self.cell, spikes @ self.incoming.T)
 
     def out_spikes(self, hidden: Tensor, extra: Tensor | None = None) -> Tensor:
         """Spikes of the output neurons; `extra` is added to their input current."""
@@ -100,7 +110,13 @@ class Expert(nn.Module):
         """Spike counts of the gate neurons, (samples, gates)."""
         return cell_spikes(self.cell, spikes @ self.gate_weight.T + self.gate_bias).sum(0)
 
-    def widen(self, incoming: Tensor, outgoing: Tensor, births: Sequence[int]) -> None:
+    def widen(
+        self,
+        incoming: Tensor,
+        outgoing: Tensor,
+        births: Sequence[int],
+        reads: Tensor | None = None,
+    ) -> None:
         """Add hidden neurons.
 
         Parameters
@@ -108,7 +124,22 @@ class Expert(nn.Module):
         incoming : (k, inputs)
         outgoing : (classes, k)
         births : sequence of int, k of them
+        reads : bool, (inputs,) or (k, inputs), optional
+            Inputs that they read; all by default.
+
+        Raises
+        ------
+        MosaicError
+            If a shape does not fit, or an input that is not read has a weight.
         """
+        mask = torch.ones(self.inputs, dtype=torch.bool) if reads is None else reads
+        if mask.dtype != torch.bool or mask.shape not in (
+            (self.inputs,), (len(births), self.inputs),
+        ):  # fmt: skip
+            raise MosaicError(
+                f"reads is {mask.dtype} of shape {tuple(mask.shape)}; it needs a bool for each of "
+                f"{self.inputs} inputs, or a row of them for each of {len(births)} neurons."
+            )
         if incoming.shape != (len(births), self.inputs) or outgoing.shape != (
             len(self.classes),
             len(births),
@@ -118,6 +149,10 @@ class Expert(nn.Module):
                 f"{tuple(outgoing.shape)} for {len(births)} neurons; it needs "
                 f"({len(births)}, {self.inputs}) and ({len(self.classes)}, {len(births)})."
             )
+        mask = mask.expand(len(births), self.inputs)
+        if bool(incoming[~mask].any()):
+            raise MosaicError("widen got weights for inputs that are not read.")
+        self.reads = torch.cat([self.reads, mask])
         self.into_hidden = nn.Parameter(torch.cat([self.into_hidden.data, incoming]))
         self.into_out = nn.Parameter(torch.cat([self.into_out.data, outgoing], dim=1))
         self.births["hidden"] += list(births)
@@ -135,7 +170,7 @@ class Expert(nn.Module):
 
     def layers(self) -> dict[str, nn.Sequential]:
         """The expert as plain snnTorch models: ``network`` and, if it has gates, ``gate``."""
-        hidden, out = _linear(self.into_hidden), _linear(self.into_out)
+        hidden, out = _linear(self.incoming), _linear(self.into_out)
         parts = {"network": nn.Sequential(hidden, self.cell, out, self.cell)}
         if self.births["gate"]:
             gate = _linear(self.gate_weight, self.gate_bias)
@@ -183,9 +218,15 @@ class SpikingNet(nn.Module):
         self.modules_of_experts.append(expert)
         return expert
 
-    def widen(self, expert: Expert, incoming: Tensor, outgoing: Tensor) -> None:
-        """Add hidden neurons to `expert`: incoming (k, inputs), outgoing (classes, k)."""
-        expert.widen(incoming, outgoing, self._bear(incoming.shape[0]))
+    def widen(
+        self, expert: Expert, incoming: Tensor, outgoing: Tensor,
+        reads: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Add hidden neurons to `expert`: incoming (k, inputs), outgoing (classes, k).
+
+        `reads`, (inputs,) or (k, inputs), says which inputs they read; all by default.
+        """
+        expert.widen(incoming, outgoing, self._bear(incoming.shape[0]), reads)
 
     def add_gates(self, expert: Expert, weight: Tensor, bias: Tensor) -> None:
         """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,)."""
