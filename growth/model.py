@@ -95,7 +95,13 @@ class Expert(nn.Module):
     @property
     def incoming(self) -> Tensor:
         """Weights of the synapses that exist, (hidden, inputs), 0 elsewhere."""
-        return torch.where(self.reads, self.into_hidden, 0.0)
+        return torch.where(self.mask, self.into_hidden, 0.0)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which synapses exist, bool, (hidden, inputs); rows that `reads` lacks read all."""
+        more = self.into_hidden.shape[0] - self.reads.shape[0]
+        return torch.cat([self.reads, self.reads.new_ones(more, self.inputs)])
 
     def hidden_spikes(self, spikes: Tensor) -> Tensor:
         """Spikes of the hidden neurons, (steps, samples, hidden)."""
@@ -152,7 +158,7 @@ class Expert(nn.Module):
         mask = mask.expand(len(births), self.inputs)
         if bool(incoming[~mask].any()):
             raise MosaicError("widen got weights for inputs that are not read.")
-        self.reads = torch.cat([self.reads, mask])
+        self.reads = torch.cat([self.mask, mask])
         self.into_hidden = nn.Parameter(torch.cat([self.into_hidden.data, incoming]))
         self.into_out = nn.Parameter(torch.cat([self.into_out.data, outgoing], dim=1))
         self.births["hidden"] += list(births)

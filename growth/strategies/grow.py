@@ -316,7 +316,7 @@ class Grow(Strategy):
         return super().state() | {
             "gate": self.gate.state(),
             "rng": json.dumps(self.rng.bit_generator.state),
-            "reads": [expert.reads for expert in self.experts],
+            "reads": [expert.mask for expert in self.experts],
             "spent": list(self.spent),
             "prices": self.prices.vector.tolist(),
         }

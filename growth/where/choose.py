@@ -218,12 +218,12 @@ def weigh(
         offer.tile, 0, nothing, 0.0, prices.of(entry), entry, entry, offer.distance
     )
     each = offer.send + len(request.matrix) * offer.feed
-    affordable = not request.matrix.any()
+    tried, affordable = nothing, False
     whole = energy_of(request.matrix, np.ones(there.shape, np.bool_)).size
     for neurons in range(1, min(room, whole) + 1):
-        improved = False
         for reads in _proposals(request, offer, prices, neurons):
             kept = _cut(request, offer, reads, neurons, fixed + neurons * each, left)
+            tried = tried | reads
             if kept is None:
                 continue
             affordable = True
@@ -235,15 +235,12 @@ def weigh(
             cost = Cost(*(fixed + neurons * each + extra).tolist())
             price = prices.of(cost)
             if benefit - price > best.benefit - best.price and cost.within(left):
-                improved = True
                 best = Choice(
                     offer.tile, neurons, kept, benefit, price, cost, entry, offer.distance
                 )
-        if not improved:
-            break
-    if not affordable:
-        least = _lines(offer, 1)[request.matrix.any(0)].min(0)
-        over = fixed + each + least > np.array(left)
+    if tried.any() and not affordable:
+        least = fixed + each + _lines(offer, 1)[tried].min(0)
+        over = np.where(np.isfinite(left), least - np.array(left), -inf)
         return Refusal(_BUDGETS[int(over.argmax())])
     return best
 

@@ -48,7 +48,7 @@ def energy_of(matrix: NDArray[np.float64], reads: NDArray[np.bool_]) -> NDArray[
     [9.0, 1.0]
     """
     part = matrix[:, reads]
-    values: NDArray[np.float64] = np.linalg.eigvalsh(part @ part.T)[::-1]
+    values = np.linalg.eigvalsh(part @ part.T)[::-1].astype(np.float64)
     return values[values > max(NOTHING * values[0], 0.0)]
 
 

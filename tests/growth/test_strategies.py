@@ -18,23 +18,38 @@ every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 
 
 class Tiles:
-    """A host with some rooms; notes every claim."""
+    """A host with some rooms and lines; notes every claim, and what is read on each tile."""
 
-    def __init__(self, *rooms, bring=0.0):
+    def __init__(self, *rooms, bring=0.0, lines=10**6, device=0.0):
         self.rooms, self.bring, self.home, self.claims = list(rooms), bring, {}, []
+        self.lines, self.device, self.reads = lines, device, {}
 
-    def offers(self, rates, expert):
+    def offers(self, rates, expert, fires):
+        size = len(rates)
         taken = {tile for tiles in self.home.values() for tile in tiles}
         open_ = (
             self.home[expert] if expert is not None else set(range(len(self.rooms))) - taken
         )
-        return [Offer(t, self.rooms[t], self.bring, 0.0) for t in open_ if self.rooms[t]]
+        found = []
+        for tile in sorted(open_):
+            there = self.reads.get(tile, np.zeros(size, bool))
+            found += [
+                Offer(
+                    tile, self.rooms[tile], self.lines - int(there.sum()), there,
+                    np.outer(~there, [self.bring, 0, 0]),
+                    np.tile([0.0, self.device, self.device], (size, 1)),
+                    np.zeros(3), np.zeros(3), 10**6, 0.0,
+                )
+            ]  # fmt: skip
+        return [offer for offer in found if offer.slots]
 
-    def claim(self, expert, tile, neurons):
+    def claim(self, expert, tile, kind, neurons, reads):
         assert 0 < neurons <= self.rooms[tile]
         self.rooms[tile] -= neurons
         self.home.setdefault(expert, set()).add(tile)
-        self.claims.append((expert, tile, neurons))
+        self.reads[tile] = self.reads.get(tile, False) | reads
+        assert self.reads[tile].sum() <= self.lines
+        self.claims.append((expert, tile, kind, neurons))
 
 
 def made(name, stream, host=None, *settings):
@@ -322,7 +337,7 @@ def test_novelty_without_need_only_adds_gate_neurons_while_there_is_room(
     assert torch.equal(expert.gate_weight[:10], before)
     assert len(expert.births["hidden"]) == hidden
     if gates:
-        assert host.claims[-1] == (0, 0, gates)
+        assert host.claims[-1] == (0, 0, "gate", gates)
         look = learner.decisions[-1].evidence
         assert learner.gate.novelty(shifted).mean() < look["novelty"] - 1
 
@@ -333,16 +348,21 @@ def test_gate_neurons_are_added_on_the_cheapest_tile_with_room(stream):
     claims = []
 
     class Several(Unlimited):
-        def offers(self, rates, expert):
-            return [Offer(4, 9, 3.0, 0.0), Offer(2, 1, 1.0, 0.0), Offer(3, 9, 1.0, 0.0)]
+        def offers(self, rates, expert, fires):
+            (free,) = super().offers(rates, expert, fires)
+            none = np.zeros(len(rates), bool)
+            return [
+                replace(free, tile=tile, slots=slots, there=none, bring=free.bring + price)
+                for tile, slots, price in ((4, 9, 3.0), (2, 1, 1.0), (3, 9, 0.4))
+            ]
 
-        def claim(self, expert, tile, neurons):
-            claims.append((expert, tile, neurons))
+        def claim(self, expert, tile, kind, neurons, reads):
+            claims.append((expert, tile, kind, neurons))
 
     learner.host = Several()
     learner.recognise(learner.experts[0], stream.tasks[0])
-    assert claims == [(0, 2, 1)]
-    assert len(learner.experts[0].births["gate"]) == 11
+    assert claims == [(0, 3, "gate", 2)]
+    assert len(learner.experts[0].births["gate"]) == 12
 
 
 # --- grow: where and how many ------------------------------------------------------------
@@ -354,14 +374,14 @@ def test_claims_cover_every_neuron_and_keep_to_the_room(stream):
     for task in stream.tasks[:2]:
         learner.learn(task, quiet)
     for number, expert in enumerate(learner.experts):
-        claimed = sum(n for who, _, n in host.claims if who == number)
-        assert claimed == expert.neurons
+        for kind, born in expert.births.items():
+            claimed = sum(n for who, _, what, n in host.claims if (who, what) == (number, kind))
+            assert claimed == len(born)
     opened = [d.tile for d in learner.decisions if d.action == "new expert"]
-    assert opened == [
-        tile for _, tile, n in host.claims if n == 12
-    ]  # two outputs, ten gates
-    grown = [(d.expert, d.tile, d.neurons) for d in learner.decisions if d.neurons]
-    assert grown == [claim for claim in host.claims if claim[2] != 12]
+    assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("out", 2)]
+    assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("gate", 10)]
+    grown = [(d.expert, d.tile, "hidden", d.neurons) for d in learner.decisions if d.neurons]
+    assert grown == [claim for claim in host.claims if claim[2] == "hidden"]
 
 
 def test_a_full_tile_stops_the_growth_of_its_expert(stream):
@@ -390,7 +410,7 @@ def test_what_does_not_pay_is_not_grown(stream):
     assert not learner.experts
     assert learner.ended is None
     evidence = learner.decisions[0].evidence
-    assert evidence["benefit"] < evidence["price"] == pytest.approx(1e9 * 1e-3)
+    assert evidence["benefit"] < evidence["price"] == pytest.approx(65e6)
 
 
 def test_prediction_reads_outputs_and_gates_by_their_births(data):
