@@ -272,7 +272,7 @@ class MosaicHost:
             for number, homes in self.home.items()
             for kind in KINDS
             for neuron, tile in zip(
-                model.experts[number].births[kind], homes[kind], strict=True
+                model.experts[number].births[kind], homes[kind], strict=False
             )
             if neuron >= placed
         }

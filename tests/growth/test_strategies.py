@@ -375,12 +375,16 @@ def test_claims_cover_every_neuron_and_keep_to_the_room(stream):
         learner.learn(task, quiet)
     for number, expert in enumerate(learner.experts):
         for kind, born in expert.births.items():
-            claimed = sum(n for who, _, what, n in host.claims if (who, what) == (number, kind))
+            claimed = sum(
+                n for who, _, what, n in host.claims if (who, what) == (number, kind)
+            )
             assert claimed == len(born)
     opened = [d.tile for d in learner.decisions if d.action == "new expert"]
     assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("out", 2)]
     assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("gate", 10)]
-    grown = [(d.expert, d.tile, "hidden", d.neurons) for d in learner.decisions if d.neurons]
+    grown = [
+        (d.expert, d.tile, "hidden", d.neurons) for d in learner.decisions if d.neurons
+    ]
     assert grown == [claim for claim in host.claims if claim[2] == "hidden"]
 
 
@@ -410,7 +414,7 @@ def test_what_does_not_pay_is_not_grown(stream):
     assert not learner.experts
     assert learner.ended is None
     evidence = learner.decisions[0].evidence
-    assert evidence["benefit"] < evidence["price"] == pytest.approx(65e6)
+    assert evidence["benefit"] < evidence["price"] == pytest.approx(65e9 * 3e-4)
 
 
 def test_prediction_reads_outputs_and_gates_by_their_births(data):
@@ -427,3 +431,66 @@ def test_prediction_reads_outputs_and_gates_by_their_births(data):
     counts[1, [first.births["out"][1], second.births["out"][0], g2]] = 9
     counts[2, [second.births["out"][1], g2]] = 9
     assert learner.predict(counts).tolist() == [9, 2, 7]
+
+
+def test_on_few_lines_neurons_and_gates_read_some_inputs_only(stream):
+    host = Tiles(40, 40, lines=20)
+    learner = made("grow", stream, host, "gate.lines=0.5")
+    for task in stream.tasks[:2]:
+        learner.learn(task, quiet)
+    looked = learner.gate.reads
+    assert looked.sum() == 10
+    for expert in learner.experts:
+        assert (expert.gate_weight[:, ~looked] == 0).all()
+        assert expert.mask.any(1).all()
+        assert (expert.into_hidden.detach()[~expert.mask] == 0).all()
+        assert (expert.mask.any(0).numpy() | looked).sum() + 1 <= 20
+    assert accuracy(learner, stream.tasks[0]) > 0.7
+    saved = io.BytesIO()
+    torch.save(learner.state(), saved)
+    saved.seek(0)
+    again = made("grow", stream, host)
+    again.load_state(torch.load(saved, weights_only=True))
+    for one, two in zip(again.experts, learner.experts, strict=True):
+        assert torch.equal(one.mask, two.mask)
+    assert np.array_equal(again.gate.reads, looked)
+    assert (again.spent, again.prices) == (learner.spent, learner.prices)
+
+
+@pytest.mark.parametrize("devices", [0, 900, 1200])
+def test_a_budget_is_never_exceeded_and_says_why_it_stopped(stream, devices):
+    host = Tiles(40, 40, device=1.0)
+    learner = made("grow", stream, host, f"grow.device_budget={devices}")
+    assert learner.budget.devices == devices
+    for task in stream.tasks[:2]:
+        if not learner.ended:
+            learner.learn(task, quiet)
+        assert learner.spent.devices <= devices
+    assert learner.ended == f"device budget for task {bool(devices)}"
+    assert actions(learner)[-1] == "device budget"
+    assert bool(learner.experts) == bool(devices)
+    # What was spent is what is there: a device a synapse, on this host.
+    synapses = sum(65 * len(e.births["gate"]) + int(e.mask.sum()) for e in learner.experts)
+    assert learner.spent.devices == synapses
+
+
+def test_spending_beyond_its_share_makes_the_next_task_dearer(stream):
+    host = Tiles(40, 40, device=1.0)
+    learner = made(
+        "grow", stream, host, "grow.device_budget=3000", "grow.horizon=10",
+        "grow.dual_rate=0.01",
+    )  # fmt: skip
+    learner.learn(stream.tasks[0], quiet)
+    spent, share = learner.spent.devices, 300
+    assert spent > share
+    expected = 0.01 * (spent / share - 1) / share
+    assert learner.prices.devices == pytest.approx(expected)
+    assert learner.prices.writes == 0
+    assert learner.prices.joules == pytest.approx(3e5)
+
+
+@pytest.mark.parametrize("where", ["cost-blind", "benefit-blind", "nearest", "random"])
+def test_a_learner_learns_with_every_policy(stream, where):
+    learner = made("grow", stream, Tiles(40, 40, 40), f"grow.where={where}")
+    learner.learn(stream.tasks[0], quiet)
+    assert accuracy(learner, stream.tasks[0]) > 0.8

@@ -52,7 +52,10 @@ def offers(draw, lines, most=4):
 def problems(draw, rows=3, kinds=("widen", "open"), most=4):
     lines = draw(st.integers(1, 5))
     matrix = np.array(
-        [[draw(quarters) - 2 for _ in range(lines)] for _ in range(draw(st.integers(1, rows)))]
+        [
+            [draw(quarters) - 2 for _ in range(lines)]
+            for _ in range(draw(st.integers(1, rows)))
+        ]
     )
     request = Request(
         matrix, draw(quarters), draw(st.just(inf) | quarters),
@@ -124,9 +127,7 @@ def test_lines_are_the_best_of_all_sets_if_there_are_as_many_neurons_as_rows(see
     rows, lines = rng.integers(1, 4), 8
     matrix, there = rng.normal(size=(rows, lines)), rng.random(lines) < 0.3
     price, more = rng.random(lines) * rng.integers(0, 3), int(rng.integers(0, 6))
-    reads = choose_sources(
-        matrix, there=there, lines=more, neurons=int(rows), price=price
-    )
+    reads = choose_sources(matrix, there=there, lines=more, neurons=int(rows), price=price)
     assert (reads & ~there).sum() <= more
     best = best_share(matrix, there, more, rows, price)
     assert share(matrix, reads, rows) - price[reads].sum() == pytest.approx(best)
@@ -150,7 +151,12 @@ def test_lines_that_are_there_are_shared_before_others_are_brought():
     matrix = np.array([[1.0, 2.0, 2.0, 0.0]])
     there = np.array([True, False, False, True])
     none = choose_sources(matrix, there=there, lines=0, neurons=1)
-    assert none.tolist() == [True, False, False, True]  # a free line without a share is free
+    assert none.tolist() == [
+        True,
+        False,
+        False,
+        True,
+    ]  # a free line without a share is free
     one = choose_sources(matrix, there=there, lines=1, neurons=1)
     assert one.tolist() == [True, True, False, True]  # ties go to the first
 
@@ -162,7 +168,9 @@ def test_a_line_that_costs_more_than_its_share_is_not_read_even_if_it_is_there()
     assert reads.tolist() == [True, False, False]
 
 
-@pytest.mark.parametrize("wrong", [{"lines": -1}, {"neurons": 0}, {"there": np.ones(4, bool)}])
+@pytest.mark.parametrize(
+    "wrong", [{"lines": -1}, {"neurons": 0}, {"there": np.ones(4, bool)}]
+)
 def test_lines_cannot_be_chosen_by_nonsense(wrong):
     settings = {"there": np.ones(3, bool), "lines": 1, "neurons": 1} | wrong
     with pytest.raises(MosaicError, match="need"):
@@ -255,10 +263,8 @@ def test_at_price_0_the_choice_is_the_cost_blind_one(problem):
         return
     assert (free.tile, free.neurons, free.price) == (blind.tile, blind.neurons, 0)
     assert np.array_equal(free.reads, blind.reads)
-    best = max(
-        found.benefit for offer in tiles if isinstance(found := weigh(request, offer, Prices()), Choice)
-    )  # fmt: skip
-    assert free.benefit == best
+    each = [weigh(request, offer, Prices()) for offer in tiles]
+    assert free.benefit == max(c.benefit for c in each if isinstance(c, Choice))
 
 
 @given(problems(), st.floats(1e9, 1e15))
@@ -417,7 +423,9 @@ amounts = st.floats(0, 1e6)
 )  # fmt: skip
 def test_prices_rise_when_too_much_is_spent_and_never_below_0(prices, spent, fair, rate):
     after = prices.updated(spent, fair, rate=rate)
-    for old, new, used, share_ in zip(prices.vector, after.vector, spent, fair, strict=True):
+    for old, new, used, share_ in zip(
+        prices.vector, after.vector, spent, fair, strict=True
+    ):
         if share_ == inf:
             assert new == old
             continue
