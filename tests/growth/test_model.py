@@ -217,7 +217,9 @@ def masked(hidden=4):
     """An expert whose neurons read some inputs each, and the mask."""
     one = Expert(6, [0, 1], 0.9, range(2))
     reads = torch.from_numpy(np.random.default_rng(0).random((hidden, 6)) < 0.5)
-    one.widen(noise(hidden, 6).abs() * reads, noise(2, hidden, seed=1), range(hidden), reads)
+    one.widen(
+        noise(hidden, 6).abs() * reads, noise(2, hidden, seed=1), range(hidden), reads
+    )
     return one, reads
 
 

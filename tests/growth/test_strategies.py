@@ -466,7 +466,7 @@ def test_a_budget_is_never_exceeded_and_says_why_it_stopped(stream, devices):
         if not learner.ended:
             learner.learn(task, quiet)
         assert learner.spent.devices <= devices
-    assert learner.ended == f"device budget for task {bool(devices)}"
+    assert learner.ended == f"device budget for task {int(devices > 0)}"
     assert actions(learner)[-1] == "device budget"
     assert bool(learner.experts) == bool(devices)
     # What was spent is what is there: a device a synapse, on this host.
