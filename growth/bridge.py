@@ -188,7 +188,9 @@ class MosaicHost:
 
         A line comes from its port or from the nearest tile where it arrives already. Each hop
         is a row of an R1 read and compared, a driven line, and one device; where the line
-        arrives, a row of the tile is read. Programming is spread over `inferences`.
+        arrives, a row of the tile is read. A neuron that fires drives a row of each of the four
+        routers around its tile, whether anybody listens or not, and one of its tile.
+        Programming is spread over `inferences`.
         """
         inputs = rates.size - 1
         hops = self._hops_to_bring(inputs)
@@ -220,6 +222,7 @@ class MosaicHost:
                     np.column_stack([joules, crossed, crossed]), synapses,
                     np.array([sent, far, far]),
                     np.array([fires * synapse + write, 2.0, 1.0]),
+                    np.array([fires * self._spike(), 0.0, 0.0]),
                     min((int(lines[home]) for home in away), default=MANY),
                     float(
                         self.chip.tile_hops[tile, outputs].mean()
@@ -302,6 +305,14 @@ class MosaicHost:
         t = self.technology
         read = t["read_voltage"].value ** 2 * t["read_pulse"].value
         return 2 * self.chip.neurons_per_tile * read * t["synapse_lowest"].value
+
+    def _spike(self) -> float:
+        """Energy of one spike of a neuron that nobody listens to [J]."""
+        t = self.technology
+        columns = 4 * self.chip.r1_lines
+        read = t["read_voltage"].value ** 2 * t["read_pulse"].value
+        wired = columns * (read * t["router_lcs"].value + t["comparator_energy"].value)
+        return 4 * wired + self._row() + t["neuron_spike_energy"].value
 
     def _synapse(self) -> float:
         """Energy of one spike on one synapse [J].

@@ -78,6 +78,8 @@ class Offer:
         Cost of bringing the spikes of one new neuron to the outputs of its expert.
     feed : float64 array, (3,)
         Cost of one synapse from it to an output.
+    neuron : float64 array, (3,)
+        Cost of the spikes of a neuron of any kind where it is.
     sends : int
         New neurons whose spikes can still reach these outputs.
     distance : float
@@ -92,6 +94,7 @@ class Offer:
     synapse: NDArray[np.float64]
     send: NDArray[np.float64]
     feed: NDArray[np.float64]
+    neuron: NDArray[np.float64]
     sends: int
     distance: float
 
@@ -140,7 +143,8 @@ class Unlimited:
         """Offer one place for everything."""
         free = np.zeros((len(rates), 3))
         there = np.ones(len(rates), np.bool_)
-        return [Offer(0, MANY, MANY, there, free, free, free[0], free[0], MANY, 0.0)]
+        zero = free[0]
+        return [Offer(0, MANY, MANY, there, free, free, zero, zero, zero, MANY, 0.0)]
 
     def claim(
         self, expert: int, tile: int, kind: str, neurons: int, reads: NDArray[np.bool_]

@@ -198,11 +198,12 @@ def weigh(
     room = offer.slots - request.outputs - request.gates
     if room < 1:
         return Refusal("no free tile" if request.outputs else "no free slot")
-    there, fixed, lines = offer.there, np.zeros(3), offer.lines
+    there, lines = offer.there, offer.lines
+    fixed = (request.outputs + request.gates) * offer.neuron
     if request.gate_reads is not None:
         brought = request.gate_reads & ~there
         lines -= int(brought.sum())
-        fixed = offer.bring[brought].sum(0)
+        fixed = fixed + offer.bring[brought].sum(0)
         fixed = fixed + request.gates * offer.synapse[request.gate_reads].sum(0)
         there = there | request.gate_reads
     room = min(room, offer.sends)
@@ -217,7 +218,7 @@ def weigh(
     best = Choice(
         offer.tile, 0, nothing, 0.0, prices.of(entry), entry, entry, offer.distance
     )
-    each = offer.send + len(request.matrix) * offer.feed
+    each = offer.send + offer.neuron + len(request.matrix) * offer.feed
     tried, affordable = nothing, False
     whole = energy_of(request.matrix, np.ones(there.shape, np.bool_)).size
     for neurons in range(1, min(room, whole) + 1):
@@ -273,7 +274,8 @@ def seat(
             short.append("no free line")
             continue
         for count in range(min(neurons, offer.slots), 0, -1):
-            cost = Cost(*_lines(offer, count)[reads].sum(0).tolist())
+            own = count * offer.neuron
+            cost = Cost(*(own + _lines(offer, count)[reads].sum(0)).tolist())
             if cost.within(left):
                 choices.append(
                     Choice(

@@ -477,6 +477,22 @@ def test_the_price_of_a_synapse_is_its_reading_and_its_share_of_the_writing():
         assert (offer.synapse[:, 1:] == [2, 1]).all()
 
 
+def test_a_spike_of_a_neuron_costs_what_the_simulator_bills_if_nobody_listens():
+    network = Network.from_synapses(
+        inputs=1, neurons=1, source=[0], target=[0], weight=[2.0]
+    )
+    placement = place(network, CHIP, within=[0], placer="greedy")
+    program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
+    report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    silent = replace(network, weight=np.float32([0.5]))
+    other = compile_program(silent, CHIP, placement, route(silent, CHIP, placement))
+    quiet = price(other, simulate(other, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    parts, before = report.by_component(), quiet.by_component()
+    more = sum(parts[name] - before[name] for name in ("routing", "neurons"))
+    found = offered(new_host(), [1.0], fires=1.0)[0].neuron
+    assert found == pytest.approx([more + new_host()._row(), 0, 0], rel=1e-9)
+
+
 # --- what is stored ----------------------------------------------------------------------
 
 

@@ -38,7 +38,7 @@ class Tiles:
                     tile, self.rooms[tile], self.lines - int(there.sum()), there,
                     np.outer(~there, [self.bring, 0, 0]),
                     np.tile([0.0, self.device, self.device], (size, 1)),
-                    np.zeros(3), np.zeros(3), 10**6, 0.0,
+                    np.zeros(3), np.zeros(3), np.zeros(3), 10**6, 0.0,
                 )
             ]  # fmt: skip
         return [offer for offer in found if offer.slots]

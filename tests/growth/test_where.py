@@ -41,7 +41,7 @@ def offers(draw, lines, most=4):
         Offer(
             tile, draw(st.integers(1, 6)), draw(st.integers(0, lines)),
             np.array(draw(st.lists(st.booleans(), min_size=lines, max_size=lines))),
-            table(draw, lines), table(draw, lines), table(draw, 1)[0], table(draw, 1)[0],
+            table(draw, lines), table(draw, lines), *(table(draw, 1)[0] for _ in range(3)),
             draw(st.integers(0, 4)), draw(quarters),
         )
         for tile in tiles
@@ -85,6 +85,7 @@ def account(request, offer, neurons, reads):
             arrive[line] = True
         total += sum(wanted) * offer.synapse[line]
     total += neurons * (offer.send + len(request.matrix) * offer.feed)
+    total += (neurons + request.outputs + request.gates) * offer.neuron
     return Cost(*total), int((arrive & ~offer.there).sum())
 
 
@@ -314,7 +315,7 @@ def offer(tile=0, *, slots=4, lines=2, there=(0, 0), bring=1.0, sends=9, distanc
     size = there.size
     return Offer(
         tile, slots, lines, there, np.full((size, 3), bring), np.tile([0.0, 1, 1], (size, 1)),
-        np.zeros(3), np.zeros(3), sends, distance,
+        np.zeros(3), np.zeros(3), np.zeros(3), sends, distance,
     )  # fmt: skip
 
 
@@ -406,6 +407,8 @@ def test_gate_neurons_are_seated_where_they_cost_least_each():
     found = seat(tiles, reads, 2, prices)
     assert (found.tile, found.neurons, found.cost) == (3, 2, Cost(2, 6, 6))
     assert seat(tiles[1:2], reads, 2, prices).neurons == 1
+    firing = replace(tiles[2], neuron=np.array([0.5, 0, 0]))
+    assert seat([firing], reads, 2, prices).cost == Cost(3, 6, 6)
     assert seat(tiles, reads, 2, prices, left=Cost(inf, 4, inf)).neurons == 1
     assert seat(tiles, reads, 2, prices, left=Cost(inf, 3, inf)) == Refusal("device budget")
     assert seat([offer(lines=1)], reads, 1, prices) == Refusal("no free line")
@@ -468,5 +471,5 @@ def test_an_unlimited_host_has_one_free_place_for_everything(expert):
     (only,) = host.offers(np.ones(2), expert, 1.0)
     assert min(only.slots, only.lines, only.sends) > 10**6
     assert only.there.all()
-    for cost in (only.bring, only.synapse, only.send, only.feed):
+    for cost in (only.bring, only.synapse, only.send, only.feed, only.neuron):
         assert not cost.any()
