@@ -367,6 +367,20 @@ def test_a_choice_is_cut_to_what_is_left():
     assert choose(TWO, [offer()], Prices(), left=Cost(inf, 4, inf)).reads.all()
 
 
+def test_not_even_rounding_exceeds_a_budget():
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        tile = replace(
+            offer(there=(0,) * 5, lines=5), bring=rng.random((5, 3)),
+            synapse=rng.random((5, 3)), send=rng.random(3), feed=rng.random(3),
+        )  # fmt: skip
+        request = replace(TWO, matrix=rng.random((2, 5)))
+        whole = choose(request, [tile], Prices()).cost
+        left = Cost(np.nextafter(whole.joules, 0), inf, inf)
+        found = choose(request, [tile], Prices(), left=left)
+        assert isinstance(found, Refusal) or found.cost.within(left)
+
+
 def test_policies_rank_tiles_by_what_their_name_says():
     tiles = [
         offer(0, lines=2, bring=8.0, distance=2.0), offer(1, lines=1, bring=1.0, distance=3.0),
