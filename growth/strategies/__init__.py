@@ -4,8 +4,16 @@ from growth.strategies.base import Strategy, refuse_stream
 from growth.strategies.grow import Grow
 from growth.strategies.joint import Joint
 from growth.strategies.naive import Naive
+from growth.strategies.supsup import SupSup
 
-__all__ = ["STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "refuse_stream"]
+__all__ = [
+    "STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "SupSup", "refuse_stream",
+]  # fmt: skip
 
-STRATEGIES: dict[str, type[Strategy]] = {"naive": Naive, "grow": Grow, "joint": Joint}
+STRATEGIES: dict[str, type[Strategy]] = {
+    "naive": Naive,
+    "grow": Grow,
+    "joint": Joint,
+    "supsup": SupSup,
+}
 """Strategies by the name that a configuration gives."""
