@@ -5,9 +5,12 @@ from growth.strategies.grow import Grow
 from growth.strategies.joint import Joint
 from growth.strategies.naive import Naive
 from growth.strategies.supsup import SupSup
+from growth.strategies.supsup_entropy import SupSupEntropy
+from growth.strategies.supsup_oneshot import SupSupOneShot
 
 __all__ = [
-    "STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "SupSup", "refuse_stream",
+    "STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "SupSup", "SupSupEntropy",
+    "SupSupOneShot", "refuse_stream",
 ]  # fmt: skip
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -15,5 +18,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "grow": Grow,
     "joint": Joint,
     "supsup": SupSup,
+    "supsup_entropy": SupSupEntropy,
+    "supsup_oneshot": SupSupOneShot,
 }
 """Strategies by the name that a configuration gives."""
