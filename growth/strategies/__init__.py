@@ -1,6 +1,7 @@
 """Strategies of continual learning, one a file, on the base class of `base`."""
 
 from growth.strategies.base import Strategy, refuse_stream
+from growth.strategies.exssnet import Exssnet
 from growth.strategies.grow import Grow
 from growth.strategies.joint import Joint
 from growth.strategies.naive import Naive
@@ -9,7 +10,7 @@ from growth.strategies.supsup_entropy import SupSupEntropy
 from growth.strategies.supsup_oneshot import SupSupOneShot
 
 __all__ = [
-    "STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "SupSup", "SupSupEntropy",
+    "STRATEGIES", "Exssnet", "Grow", "Joint", "Naive", "Strategy", "SupSup", "SupSupEntropy",
     "SupSupOneShot", "refuse_stream",
 ]  # fmt: skip
 
@@ -17,6 +18,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "naive": Naive,
     "grow": Grow,
     "joint": Joint,
+    "exssnet": Exssnet,
     "supsup": SupSup,
     "supsup_entropy": SupSupEntropy,
     "supsup_oneshot": SupSupOneShot,

@@ -56,7 +56,7 @@ class SupSupOneShot(SupSupEntropy):
 
         objective: Literal["H", "G"] = "H"
         search: Literal["one shot", "halving"] = "one shot"
-        extra: int = Field(default=90, ge=0)
+        extra: int = Field(default=10, ge=0)
 
         @model_validator(mode="after")
         def _something_to_keep_low(self) -> Self:
