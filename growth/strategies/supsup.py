@@ -136,25 +136,26 @@ class SupSup(Strategy):
         """Weights that masks are laid over."""
         return {name: w for name, w in self.net.weights.items() if w.ndim == 2}
 
-    def score_shape(self, weight: Tensor) -> tuple[int, int]:
-        """Shape of the scores of a layer."""
-        return weight.shape[0], weight.shape[1]
+    def score_shape(self, name: str) -> tuple[int, int]:
+        """Shape of the scores of a layer: one for each weight."""
+        targets, sources = self.connections[name].shape
+        return targets, sources
 
-    def spread(self, mask: Tensor, weight: Tensor) -> Tensor:
-        """Mask of every weight, from one of the shape of scores."""
+    def spread(self, name: str, mask: Tensor) -> Tensor:
+        """Mask of every weight of a layer, from one of the shape of its scores."""
         return mask
 
     def draw(self) -> dict[str, Tensor]:
         """Fresh scores of all layers."""
         return {
-            name: fresh_scores(self.score_shape(w), self.torch_rng)
-            for name, w in self.connections.items()
+            name: fresh_scores(self.score_shape(name), self.torch_rng)
+            for name in self.connections
         }
 
     def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights of the network under masks."""
         return {
-            name: weight * self.spread(masks[name], weight)
+            name: weight * self.spread(name, masks[name])
             for name, weight in self.connections.items()
         }
 
