@@ -1,8 +1,10 @@
 """Low-rank adapters: the first task trains a network, every later one a small change to it.
 
 ``W_t = W_0 + s B_t A_t`` in every layer, with A (rank, sources) drawn from Kaiming's uniform
-distribution and B (neurons, rank) zero, so that a task starts as the first network. Only A and B
-learn; ``W_0`` and the biases are frozen after the first task. Nothing that an earlier task
+distribution and B (neurons, rank) zero, so that a layer starts as that of the first network. Only
+A and B learn; ``W_0`` and the biases are frozen after the first task. The first task leaves the
+outputs of later classes silent, and spiking neurons that are silent hardly learn, so a task has an
+output layer of its own by default (``outputs = "own"``), drawn anew. Nothing that an earlier task
 computes ever changes (F = 0).
 
 Source: Hu et al., "LoRA: Low-rank adaptation of large language models", ICLR 2022 (equation 3,
@@ -19,7 +21,7 @@ are rounded to levels only after they are added.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -40,7 +42,8 @@ __all__ = ["LoRA"]
 WEIGHT_BITS = 32
 
 Adapter = dict[str, nn.Parameter]
-"""``a0``, ``b0``, ...: the two factors for ``w0``, ...."""
+"""``a0``, ``c0``, ...: the two factors A and B for ``w0``, ...; weights by their own name are
+instead of those of the first network."""
 
 
 class LoRA(Strategy):
@@ -57,13 +60,17 @@ class LoRA(Strategy):
             Of the change of a layer; no more than a layer has neurons or sources is used.
         scale : float
             s.
-        adapter_rate : float, optional
-            Learning rate of adapters; that of the experiment by default.
+        outputs : "own" or "adapted"
+            Whether a task has an output layer of its own, or one of low-rank changes.
+        adapter_rate : float
+            Learning rate of adapters. (0.003 was better than 0.001 on validation samples of split
+            digits and split MNIST; rank 4 better than 2; one seed each.)
         """
 
         rank: int = Field(default=4, ge=1)
         scale: float = Field(default=1.0, gt=0)
-        adapter_rate: float | None = Field(default=None, gt=0)
+        outputs: Literal["own", "adapted"] = "own"
+        adapter_rate: float = Field(default=0.003, gt=0)
 
     options: Options
 
@@ -84,16 +91,20 @@ class LoRA(Strategy):
         self.latest = task.identity
 
     def new_adapter(self) -> Adapter:
-        """An adapter that changes nothing yet."""
+        """An adapter that changes no hidden layer yet."""
         found: Adapter = {}
+        last = str(self.net.depth - 1)
+        own = self.make_net().weights if self.options.outputs == "own" else {}
         for name, weight in self.net.weights.items():
-            if weight.ndim == 2:
+            if own and name[1:] == last:
+                found[name] = nn.Parameter(own[name].detach().clone())
+            elif weight.ndim == 2:
                 neurons, sources = weight.shape
                 rank = min(self.options.rank, neurons, sources)
                 # kaiming_uniform_ with a = sqrt(5), as LoRA's code has it.
                 drawn = torch.rand(rank, sources, generator=self.torch_rng) * 2 - 1
                 found[f"a{name[1:]}"] = nn.Parameter(drawn * sources**-0.5)
-                found[f"b{name[1:]}"] = nn.Parameter(torch.zeros(neurons, rank))
+                found[f"c{name[1:]}"] = nn.Parameter(torch.zeros(neurons, rank))
         return found
 
     def merged(self, identity: int | None) -> dict[str, Tensor]:
@@ -101,9 +112,9 @@ class LoRA(Strategy):
         adapter: Mapping[str, Tensor] = {}
         if identity is not None:
             adapter = self.adapters[identity]
-        found = dict(self.net.weights)
+        found = {name: adapter.get(name, w) for name, w in self.net.weights.items()}
         for name in [name for name in adapter if name.startswith("a")]:
-            change = adapter[f"b{name[1:]}"] @ adapter[name]
+            change = adapter[f"c{name[1:]}"] @ adapter[name]
             found[f"w{name[1:]}"] = found[f"w{name[1:]}"] + self.options.scale * change
         return found
 
@@ -111,8 +122,7 @@ class LoRA(Strategy):
         adapter = {} if self.latest is None else self.adapters[self.latest]
         if not adapter:
             return super().groups()
-        rate = self.options.adapter_rate or self.experiment.train.learning_rate
-        return [{"params": list(adapter.values()), "lr": rate}]
+        return [{"params": list(adapter.values()), "lr": self.options.adapter_rate}]
 
     def forward(self, given: Tensor) -> Tensor:
         return self.net(given, self.merged(self.latest))

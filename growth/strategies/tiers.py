@@ -7,7 +7,7 @@ with `task_rate`. Both rates step at once. Forgetting can come from the common t
 Source: the three-tier thesis that this project's specification names (ResNet-18 cut in three,
 rates of 1e-5 and 1e-2). It does not state the first values of a task's copy; here they are the
 same for all tasks, those that the network was drawn with. Its frozen tier was trained elsewhere;
-here it is random, or with ``frozen = 0, common = 1`` and a small rate hardly frozen. In a stream
+here it is random, unless ``frozen = 0`` lets it learn slowly as part of the common one. In a stream
 that is mixed (its second setting) every sample of a batch passes through the copy of its own task.
 
 Stored beside the network: the layers of every task, at the precision of a device. On the chip: the
@@ -51,7 +51,7 @@ class Tiers(Strategy):
         frozen, common : int
             Layers of the first and of the second tier; at least one has to be left for tasks.
         common_rate, task_rate : float
-            Learning rates. (Of 1e-5, 1e-4 and 1e-3 for common layers ...)
+            Learning rates: those of the source.
         """
 
         frozen: int = Field(default=1, ge=0)
