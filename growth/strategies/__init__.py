@@ -4,8 +4,18 @@ from growth.strategies.base import Strategy, refuse_stream
 from growth.strategies.grow import Grow
 from growth.strategies.joint import Joint
 from growth.strategies.naive import Naive
+from growth.strategies.ridge import Ridge
+from growth.strategies.slda import SLDA
 
-__all__ = ["STRATEGIES", "Grow", "Joint", "Naive", "Strategy", "refuse_stream"]
+__all__ = [
+    "SLDA", "STRATEGIES", "Grow", "Joint", "Naive", "Ridge", "Strategy", "refuse_stream",
+]  # fmt: skip
 
-STRATEGIES: dict[str, type[Strategy]] = {"naive": Naive, "grow": Grow, "joint": Joint}
+STRATEGIES: dict[str, type[Strategy]] = {
+    "naive": Naive,
+    "grow": Grow,
+    "joint": Joint,
+    "ridge": Ridge,
+    "slda": SLDA,
+}
 """Strategies by the name that a configuration gives."""
