@@ -2,19 +2,22 @@
 
 from growth.strategies.base import Strategy, refuse_stream
 from growth.strategies.grow import Grow
+from growth.strategies.hypernet import Hypernet
 from growth.strategies.joint import Joint
 from growth.strategies.naive import Naive
 from growth.strategies.ridge import Ridge
 from growth.strategies.slda import SLDA
 
 __all__ = [
-    "SLDA", "STRATEGIES", "Grow", "Joint", "Naive", "Ridge", "Strategy", "refuse_stream",
+    "SLDA", "STRATEGIES", "Grow", "Hypernet", "Joint", "Naive", "Ridge", "Strategy",
+    "refuse_stream",
 ]  # fmt: skip
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "naive": Naive,
     "grow": Grow,
     "joint": Joint,
+    "hypernet": Hypernet,
     "ridge": Ridge,
     "slda": SLDA,
 }
