@@ -1,5 +1,6 @@
 """Strategies of continual learning, one a file, on the base class of `base`."""
 
+from growth.strategies.ari import Ari
 from growth.strategies.base import Strategy, refuse_stream
 from growth.strategies.grow import Grow
 from growth.strategies.hypernet import Hypernet
@@ -9,7 +10,7 @@ from growth.strategies.ridge import Ridge
 from growth.strategies.slda import SLDA
 
 __all__ = [
-    "SLDA", "STRATEGIES", "Grow", "Hypernet", "Joint", "Naive", "Ridge", "Strategy",
+    "SLDA", "STRATEGIES", "Ari", "Grow", "Hypernet", "Joint", "Naive", "Ridge", "Strategy",
     "refuse_stream",
 ]  # fmt: skip
 
@@ -17,6 +18,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "naive": Naive,
     "grow": Grow,
     "joint": Joint,
+    "ari": Ari,
     "hypernet": Hypernet,
     "ridge": Ridge,
     "slda": SLDA,
