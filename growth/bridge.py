@@ -28,8 +28,10 @@ from mosaic_sim import (
     Recording,
     Routing,
     Technology,
+    Together,
     chip_preset,
     compile_program,
+    fit_together,
     lifetime,
     place,
     price,
@@ -45,6 +47,8 @@ from mosaic_sim.place.placement import even_ports
 from mosaic_sim.program import load_program, save_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from growth.blueprint import Blueprint, Counts
@@ -72,6 +76,7 @@ __all__ = [
     "price_writes",
     "save_program",
     "save_routing",
+    "smallest_chip",
     "write_bill",
 ]
 
@@ -91,6 +96,20 @@ def make_chip(config: ChipConfig) -> Chip:
     preset = chip_preset(config.preset)
     changes = config.model_dump(exclude={"preset"}, exclude_none=True)
     return replace(preset, **changes)
+
+
+def smallest_chip(blueprints: Mapping[str, Blueprint], *, effort: float) -> Together:
+    """Find the smallest chip on which each blueprint is legal, one at a time.
+
+    Blueprints that are wired alike are tried once. For `effort` and errors see
+    `mosaic_sim.fit_together`.
+    """
+    different: dict[str, Blueprint] = {}
+    for name, blueprint in blueprints.items():
+        if not any(blueprint.wired_like(other) for other in different.values()):
+            different[name] = blueprint
+    networks = {name: network_of(blueprint) for name, blueprint in different.items()}
+    return fit_together(networks, effort=effort)
 
 
 def network_of(blueprint: Blueprint) -> Network:

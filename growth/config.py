@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tomllib
@@ -16,7 +17,8 @@ from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
     "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "Section",
-    "StreamConfig", "TrainConfig", "load_experiment", "packaged_experiments",
+    "StreamConfig", "TrainConfig", "experiment_of", "load_experiment", "packaged_experiments",
+    "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -178,7 +180,9 @@ class Experiment(Section):
     @field_validator("hidden", mode="before")
     @classmethod
     def _one_layer(cls, hidden: Any) -> Any:
-        return (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        if isinstance(hidden, int) and not isinstance(hidden, bool):
+            return (hidden,)
+        return tuple(hidden) if isinstance(hidden, list) else hidden
 
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
@@ -218,11 +222,22 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
     >>> load_experiment("split-digits-grow", ["chip.rows=2"]).chip.rows
     2
     """
+    return experiment_of(read_tables(source), settings, Path(source).name)
+
+
+def read_tables(source: str | Path) -> dict[str, Any]:
+    """Read a TOML file, or one that comes with the package by name.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing or not TOML.
+    """
     path = Path(source)
     if str(source) in packaged_experiments():
         path = _FOLDER / f"{source}.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ConfigError(
             f"There is no configuration {str(source)!r}; give a TOML file or one of "
@@ -230,12 +245,23 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}.") from None
+
+
+def experiment_of(tables: dict[str, Any], settings: Sequence[str], file: str) -> Experiment:
+    """Check the tables of a file, with changes applied on top.
+
+    Raises
+    ------
+    ConfigError
+        As `load_experiment`; `file` is named.
+    """
+    tables = copy.deepcopy(tables)
     for setting in settings:
         _apply(tables, setting)
     try:
         return Experiment.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:
-        raise ConfigError(f"{path.name}: {_explain(error, Experiment)}") from None
+        raise ConfigError(f"{file}: {_explain(error, Experiment)}") from None
 
 
 def _apply(tables: dict[str, Any], setting: str) -> None:

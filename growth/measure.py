@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from growth.bridge import bill, price
+from growth.bridge import bill, price, price_writes
 from growth.encode import regular_rate
 from growth.metrics import accuracies
 from growth.samples import join
@@ -98,6 +98,7 @@ def measure(
         "accuracy_snntorch": list(found["torch"].class_incremental),
         "neurons": blueprint.neurons,
         "synapses": blueprint.synapses,
+        "bits": blueprint.synapses * (experiment.device.levels - 1).bit_length(),
         **owners(blueprint),
         "stored": bits_by_place(strategy),
         "work": strategy.meter.to_dict(),
@@ -119,7 +120,10 @@ def measure(
     cost = {"task": task.number} | total_bill(
         reports, chip.first.writes, chip.first.network.groups, samples=len(test)
     )
-    return Measured(metrics, cost | {"switches": chip.switches}, runs)
+    cost["switches"] = chip.switches
+    switch = float(np.mean(chip.switches)) if chip.switches else 0.0
+    cost["switch_energy"] = switch * price_writes(1, host.technology)
+    return Measured(metrics, cost, runs)
 
 
 def parts_of(strategy: Strategy, stream: Stream) -> Iterator[tuple[Samples, int | None]]:

@@ -1,7 +1,7 @@
 """Strategies of continual learning, one a file, on the base class of `base`."""
 
 from growth.strategies.ari import Ari
-from growth.strategies.base import Strategy, refuse_stream
+from growth.strategies.base import Strategy, make_criterion, refuse_stream
 from growth.strategies.grow import Grow
 from growth.strategies.hypernet import Hypernet
 from growth.strategies.joint import Joint
@@ -10,9 +10,18 @@ from growth.strategies.ridge import Ridge
 from growth.strategies.slda import SLDA
 
 __all__ = [
-    "SLDA", "STRATEGIES", "Ari", "Grow", "Hypernet", "Joint", "Naive", "Ridge", "Strategy",
+    "SLDA",
+    "STRATEGIES",
+    "Ari",
+    "Grow",
+    "Hypernet",
+    "Joint",
+    "Naive",
+    "Ridge",
+    "Strategy",
+    "make_criterion",
     "refuse_stream",
-]  # fmt: skip
+]
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "naive": Naive,

@@ -22,7 +22,7 @@ from growth.config import Section
 from growth.encode import regular_rate
 from growth.layered import Layered
 from growth.meter import Meter
-from mosaic_sim.errors import MosaicError
+from mosaic_sim.errors import ConfigError, MosaicError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from growth.samples import Samples
     from growth.streams import Batch, Stream, Task
 
-__all__ = ["Progress", "Stored", "Strategy", "encode", "refuse_stream", "silent"]
+__all__ = [
+    "Progress", "Stored", "Strategy", "encode", "make_criterion", "refuse_stream", "silent",
+]  # fmt: skip
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,8 +55,19 @@ def encode(inputs: NDArray[Any], steps: int) -> Tensor:
 
 
 def make_criterion(experiment: Experiment) -> Criterion:
-    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets."""
+    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets.
+
+    Raises
+    ------
+    ConfigError
+        If a network that does not spike is asked for a mean square of spike counts.
+    """
     settings = experiment.train
+    if experiment.cell == "relu" and settings.loss != "ce_count":
+        raise ConfigError(
+            f"train.loss is {settings.loss!r}, but cell is 'relu', which has no spikes to count: "
+            'set train.loss = "ce_count".'
+        )
     if settings.loss == "ce_count":
         loss: Criterion = snntorch.functional.ce_count_loss()
     else:
@@ -174,6 +187,14 @@ class Strategy:
             strategies have one network for all.
         """
         return self.net.blueprint()
+
+    def largest(self, stream: Stream) -> Blueprint:
+        """The largest network that the stream may come to need on the chip.
+
+        A chip for several strategies is made for this one. By default what the strategy
+        starts with.
+        """
+        return self.blueprint()
 
     def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
         """Score the labels of some samples, (samples, labels); larger is likelier.

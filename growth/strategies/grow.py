@@ -286,6 +286,19 @@ class Grow(Strategy):
     def blueprint(self, identity: int | None = None) -> Blueprint:
         return self.model.blueprint()
 
+    def largest(self, stream: Stream) -> Blueprint:
+        """An expert for each task, with its share of the configured hidden neurons."""
+        model = SpikingNet(self.inputs, self.experiment.leak)
+        tasks = {task.identity: task for task in stream.tasks}
+        share = -(-sum(self.experiment.hidden) // len(tasks))
+        for task in tasks.values():
+            expert = model.add_expert(task.classes)
+            zeros = torch.zeros(share, self.inputs), torch.zeros(len(task.classes), share)
+            model.widen(expert, *zeros)
+            gates = self.experiment.gate.prototypes
+            model.add_gates(expert, torch.zeros(gates, self.inputs), torch.zeros(gates))
+        return model.blueprint()
+
     def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
         fired = serve(self.blueprint())
         parts: dict[str, list[NDArray[Any]]] = {"out": [], "gate": []}
