@@ -97,7 +97,7 @@ class Ari(Strategy):
         starts: int = Field(default=3, ge=1)
         trained: int = Field(default=3, ge=1)
         members: int = Field(default=20, ge=1)
-        horizon: int = Field(default=50, ge=1)
+        horizon: int = Field(default=10, ge=1)
         epochs: int = Field(default=300, ge=1)
         fit_steps: int = Field(default=300, ge=1)
         tune: int = Field(default=5, ge=0)
@@ -328,12 +328,13 @@ class Ari(Strategy):
         return kept
 
     def state(self) -> dict[str, Any]:
-        names = ("codes", "zoo", "roots", "rows", "values", "kept", "served")
+        names = ("starts", "codes", "zoo", "roots", "rows", "values", "kept", "served")
         return super().state() | {
             "ari": {name: getattr(self, name) for name in names},
             "hyper": self.hyper.state_dict(),
             "estimator": self.estimator.net.state_dict(),
             "fitted": self.estimator.fitted,
+            "look": [self.estimator.probes, self.estimator.project, self.hyper.spread],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -343,3 +344,4 @@ class Ari(Strategy):
         self.hyper.load_state_dict(state["hyper"])
         self.estimator.net.load_state_dict(state["estimator"])
         self.estimator.fitted = state["fitted"]
+        self.estimator.probes, self.estimator.project, self.hyper.spread = state["look"]

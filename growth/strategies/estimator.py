@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Estimator", "coverage", "rate_integral"]
 
-PROBES, DIMENSIONS = 32, 16
+PROBES, DIMENSIONS = 8, 8
 """Noise samples of a network's signature; numbers for each label of a task's."""
 
 BATCH = 250

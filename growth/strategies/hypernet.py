@@ -54,7 +54,7 @@ def hypernetwork_of(
     The spread of a layer is the root mean square of its initial weights; that of a bias, too.
     """
     spread = {
-        n: torch.full_like(w, float(w.square().mean().sqrt())) for n, w in net.items()
+        n: torch.full_like(w, float(w.detach().square().mean().sqrt())) for n, w in net.items()
     }
     return Chunked(
         flat(net).detach().clone(), flat(spread), chunk=chunk, hidden=hidden,
@@ -165,6 +165,7 @@ class Hypernet(Strategy):
     def state(self) -> dict[str, Any]:
         return super().state() | {
             "hyper": self.hyper.state_dict(),
+            "spread": self.hyper.spread,
             "embeddings": self.embeddings,
             "embedding": self.embedding.detach(),
         }
@@ -172,5 +173,7 @@ class Hypernet(Strategy):
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
         self.hyper.load_state_dict(state["hyper"])
+        self.hyper.spread = state["spread"]
+        self.hyper.origin = flat(self.net.weights).detach().clone()
         self.embeddings = {i: e.clone() for i, e in state["embeddings"].items()}
         self.embedding = state["embedding"].clone()
