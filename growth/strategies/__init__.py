@@ -5,6 +5,7 @@ from growth.strategies.base import Strategy, make_criterion, refuse_stream
 from growth.strategies.grow import Grow
 from growth.strategies.hypernet import Hypernet
 from growth.strategies.joint import Joint
+from growth.strategies.munet import MuNet
 from growth.strategies.naive import Naive
 from growth.strategies.ridge import Ridge
 from growth.strategies.slda import SLDA
@@ -16,6 +17,7 @@ __all__ = [
     "Grow",
     "Hypernet",
     "Joint",
+    "MuNet",
     "Naive",
     "Ridge",
     "Strategy",
@@ -29,6 +31,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "joint": Joint,
     "ari": Ari,
     "hypernet": Hypernet,
+    "munet": MuNet,
     "ridge": Ridge,
     "slda": SLDA,
 }

@@ -6,6 +6,11 @@ usual spread (`chunked`), and h* the hypernetwork as it was when the task began:
     loss = criterion(network(x; theta(e[t])), y)
            + beta / (t - 1) * sum_{j < t} |h(e[j]) - h*(e[j])|^2
 
+Only the outputs of the task's own labels are generated; the others get weights of 0 and are
+silent. (The identity of a sample's task gives its labels away anyhow. With one head for all, a
+task pushes down the outputs of others, the next task's weights start from there since they come
+from the same h, and those outputs often stay silent for good: `heads`.)
+
 Embeddings of earlier tasks stay as they are. When a task comes back, its embedding is trained
 further, and is left out of the sum.
 
@@ -20,7 +25,7 @@ Source: von Oswald, Henning, Grewe and Sacramento, "Continual learning with hype
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -39,6 +44,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hypernet", "hypernetwork_of"]
 
+NEVER = -1e3
+"""Bias of a linear output whose label the task does not have."""
+
 
 def hypernetwork_of(
     net: Mapping[str, Tensor],
@@ -46,7 +54,7 @@ def hypernetwork_of(
     chunk: int,
     hidden: tuple[int, ...],
     embedding: int,
-    start: float,
+    share: float,
     generator: torch.Generator,
 ) -> Chunked:
     """Build a hypernetwork for networks of such weights, which are its theta_0.
@@ -54,11 +62,12 @@ def hypernetwork_of(
     The spread of a layer is the root mean square of its initial weights; that of a bias, too.
     """
     spread = {
-        n: torch.full_like(w, float(w.detach().square().mean().sqrt())) for n, w in net.items()
+        n: torch.full_like(w, float(w.detach().square().mean().sqrt()))
+        for n, w in net.items()
     }
     return Chunked(
         flat(net).detach().clone(), flat(spread), chunk=chunk, hidden=hidden,
-        embedding=embedding, start=start, generator=generator,
+        embedding=embedding, share=share, generator=generator,
     )  # fmt: skip
 
 
@@ -74,20 +83,23 @@ class Hypernet(Strategy):
         ----------
         beta : float
             Weight of holding earlier outputs.
+        heads : "own" or "shared"
+            Whether a task has only the outputs of its own labels.
         chunk, embedding : int
             Weights generated at a time; dimensions of embeddings.
         layers : tuple of int
             Hidden layers of the hypernetwork.
-        start : float
+        share : float
             Size of the first generated differences to the initial weights, in units of their
             spread.
         """
 
         beta: float = Field(default=0.01, ge=0)
+        heads: Literal["own", "shared"] = "own"
         chunk: int = Field(default=200, ge=1)
         layers: tuple[int, ...] = Field(default=(100, 100), min_length=1)
         embedding: int = Field(default=8, ge=1)
-        start: float = Field(default=0.1, gt=0)
+        share: float = Field(default=0.1, gt=0)
 
     options: Options
 
@@ -99,17 +111,22 @@ class Hypernet(Strategy):
         options = self.options
         self.hyper = hypernetwork_of(
             self.net.weights, chunk=options.chunk, hidden=options.layers,
-            embedding=options.embedding, start=options.start, generator=self.torch_rng,
+            embedding=options.embedding, share=options.share, generator=self.torch_rng,
         )  # fmt: skip
         self.embeddings: dict[int, Tensor] = {}
+        self.own: dict[int, Tensor] = {}  # of each task: which labels it has
         self.embedding = torch.zeros(options.embedding)  # of the task being learnt
+        self.last = -1  # identity of the task being learnt, or learnt last
         self.held: tuple[Tensor, Tensor] | None = None  # earlier embeddings, what they gave
 
     def begin(self, task: Task) -> None:
-        size = self.options.embedding
+        self.last, size = task.identity, self.options.embedding
         known = self.embeddings.get(task.identity)
         first = torch.randn(size, generator=self.torch_rng) if known is None else known
         self.embedding = first.clone().requires_grad_()
+        labels = torch.zeros(self.labels, dtype=torch.bool)
+        labels[torch.from_numpy(task.train_labels)] = True
+        self.own[task.identity] = labels | self.own.get(task.identity, labels)
         earlier = [e for i, e in self.embeddings.items() if i != task.identity]
         self.held = None
         if earlier and self.options.beta:
@@ -124,12 +141,25 @@ class Hypernet(Strategy):
     def groups(self) -> Iterable[Any]:
         return [*self.hyper.parameters(), self.embedding]
 
-    def generated(self, embedding: Tensor) -> dict[str, Tensor]:
-        """Weights of the network by name."""
-        return shaped(self.hyper(embedding[None])[0], self.net.weights)
+    def generated(self, embedding: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
+        """Weights of the network by name, with the outputs of some labels, or of all."""
+        weights = shaped(self.hyper(embedding[None])[0], self.net.weights)
+        if own is not None and self.options.heads == "own":
+            last = f"w{self.net.depth - 1}"
+            weights[last] = weights[last] * own[:, None]
+            if (
+                not self.net.spiking
+            ):  # a linear output that gets nothing is not below all others
+                bias = f"b{self.net.depth - 1}"
+                weights[bias] = torch.where(own, weights[bias], NEVER)
+        return weights
+
+    def present(self) -> dict[str, Tensor]:
+        """Weights of the task being learnt, or learnt last."""
+        return self.generated(self.embedding, self.own.get(self.last))
 
     def forward(self, given: Tensor) -> Tensor:
-        return self.net(given, self.generated(self.embedding))
+        return self.net(given, self.present())
 
     def penalty(self) -> Tensor | float:
         if self.held is None:
@@ -140,18 +170,14 @@ class Hypernet(Strategy):
 
     @torch.no_grad()
     def programmed(self) -> Mapping[str, Tensor]:
-        weights = self.generated(self.embedding)
-        return {name: w for name, w in weights.items() if w.ndim == 2}
+        return {name: w for name, w in self.present().items() if w.ndim == 2}
 
     @torch.no_grad()
     def blueprint(self, identity: int | None = None) -> Blueprint:
-        last = None if self.task is None else self.task.identity
-        known = self.embeddings.get(-1 if identity is None else identity)
-        if known is None:
-            known = self.embeddings.get(
-                -1 if last is None else last, self.embedding.detach()
-            )
-        return self.net.blueprint(self.generated(known))
+        if identity is None or identity not in self.embeddings:
+            return self.net.blueprint(self.present())
+        weights = self.generated(self.embeddings[identity], self.own[identity])
+        return self.net.blueprint(weights)
 
     def ledger(self) -> list[Stored]:
         generator = sum(p.numel() for p in self.hyper.parameters())
@@ -166,6 +192,8 @@ class Hypernet(Strategy):
         return super().state() | {
             "hyper": self.hyper.state_dict(),
             "spread": self.hyper.spread,
+            "last": self.last,
+            "own": self.own,
             "embeddings": self.embeddings,
             "embedding": self.embedding.detach(),
         }
@@ -177,3 +205,4 @@ class Hypernet(Strategy):
         self.hyper.origin = flat(self.net.weights).detach().clone()
         self.embeddings = {i: e.clone() for i, e in state["embeddings"].items()}
         self.embedding = state["embedding"].clone()
+        self.own, self.last = dict(state["own"]), state["last"]
