@@ -92,9 +92,7 @@ class Exemplars:
         index = self._best(columns["priority"].numpy(), columns["groups"].numpy())
         self.kept = {name: column[index].clone() for name, column in columns.items()}
 
-    def _best(
-        self, priority: np.ndarray[Any, Any], groups: np.ndarray[Any, Any]
-    ) -> Tensor:
+    def _best(self, priority: np.ndarray[Any, Any], groups: np.ndarray[Any, Any]) -> Tensor:
         """Numbers of what stays, in order."""
         if self.balanced:
             _, first, number = np.unique(groups, return_index=True, return_inverse=True)

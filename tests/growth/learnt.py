@@ -60,7 +60,10 @@ def learnt(experiment: Experiment, seed: int, kind: type[Strategy] | None = None
             scores = [strategy.scores(in_torch(some), identity) for some, identity in given]
         rows.append(
             accuracies(
-                np.concatenate(scores), test.labels, owner, [t.classes for t in stream.tasks]
+                np.concatenate(scores),
+                test.labels,
+                owner,
+                [t.classes for t in stream.tasks],
             )
         )
     return Learnt(
