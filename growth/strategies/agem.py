@@ -7,6 +7,10 @@
 with r the gradient of the mean loss on some exemplars, drawn anew for each step, of all earlier
 tasks together.
 
+Much depends on the optimiser. With Adam renewed for each task, as here, a rectified network keeps
+77 % on split MNIST (1,000 images a task, once); with Adam's averages kept from task to task, as
+Avalanche does, 39 %: they carry steps past the projection.
+
 Stored beside the network: the exemplars. On the chip: one program; every update also passes
 `sample` exemplars.
 
@@ -16,6 +20,8 @@ Chaudhry, Ranzato, Rohrbach and Elhoseiny, ICLR 2019.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from pydantic import Field
 from torch import Tensor
@@ -36,7 +42,7 @@ class AGEM(GEM):
         memory: int = Field(default=200, ge=1)
         sample: int = Field(default=200, ge=1)
 
-    options: Options  # type: ignore[assignment]
+    options: Any
 
     def grads(self, given: Tensor, labels: Tensor) -> None:
         if not len(self.memory):

@@ -21,7 +21,7 @@ steps is ours, as snnTorch's mean square of counts is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from pydantic import Field
@@ -55,7 +55,7 @@ class DERpp(Remembering):
         beta: float = Field(default=1.0, ge=0)
         batch: int | None = Field(default=None, ge=1)
 
-    options: Options
+    options: Any
 
     def make_memory(self, stream: Stream) -> Exemplars:
         self.fresh: dict[str, Tensor] = {}

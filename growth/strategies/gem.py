@@ -15,14 +15,14 @@ one program; every update also passes all exemplars.
 
 References
 ----------
-Lopez-Paz and Ranzato, NeurIPS 2017 (the margin is their ``memory_strength``; `ridge` is the 1e-3
-that their code adds to the diagonal of G G^T); Lawson and Hanson, Solving least squares problems,
+Lopez-Paz and Ranzato, NeurIPS 2017 (the margin is their ``memory_strength``; their code adds a
+`ridge` of 1e-3 to the diagonal of G G^T, which lets losses rise a little); Lawson and Hanson, Solving least squares problems,
 1974 (non-negative least squares).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -50,9 +50,9 @@ class GEM(Remembering):
 
         memory: int = Field(default=200, ge=1)
         margin: float = Field(default=0.5, ge=0)
-        ridge: float = Field(default=1e-3, ge=0)
+        ridge: float = Field(default=0.0, ge=0)
 
-    options: Options
+    options: Any
 
     def make_memory(self, stream: Stream) -> Exemplars:
         self.share = share_of(self.options.memory, stream)

@@ -65,7 +65,7 @@ class ICaRL(Remembering):
 
         memory: int = Field(default=200, ge=1)
 
-    options: Options
+    options: Any
 
     def make_memory(self, stream: Stream) -> Exemplars:
         if not self.experiment.hidden:

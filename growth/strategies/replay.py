@@ -54,7 +54,7 @@ class Replay(Remembering):
         balance: Literal["none", "class", "task"] = "none"
         batch: int | None = Field(default=None, ge=1)
 
-    options: Options
+    options: Any
 
     def make_memory(self, stream: Stream) -> Exemplars:
         balance = self.options.balance
