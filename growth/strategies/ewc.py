@@ -179,5 +179,5 @@ class OnlineEWC(EWC):
 
     def add(self, name: str, fisher: Tensor, weight: Tensor) -> None:
         if name in self.importance:
-            fisher = self.options.decay * self.importance[name] + fisher
+            fisher = self.importance[name] + self.options.decay * fisher
         self.importance[name], self.anchor[name] = fisher, weight

@@ -16,8 +16,8 @@ one program; every update also passes all exemplars.
 References
 ----------
 Lopez-Paz and Ranzato, NeurIPS 2017 (the margin is their ``memory_strength``; their code adds a
-`ridge` of 1e-3 to the diagonal of G G^T, which lets losses rise a little); Lawson and Hanson, Solving least squares problems,
-1974 (non-negative least squares).
+`ridge` of 1e-3 to the diagonal of G G^T, which lets losses rise a little); Lawson and Hanson,
+Solving least squares problems, 1974 (non-negative least squares).
 """
 
 from __future__ import annotations
