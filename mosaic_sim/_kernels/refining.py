@@ -1,8 +1,11 @@
 """Compiled loops that move single neurons, on the true cost of a placement.
 
-A *site* is a tile, or after the tiles a port. For every source there is a short table of the
-tiles that it reaches and how many of its synapses end there: a tile costs hops when its count
-leaves zero, and a line of that tile, unless the source sits there itself.
+A *site* is a tile, or after the tiles a port. For every source there is a short list of the
+tiles that it reaches and the number of its synapses that end on each: a tile costs hops when
+its count leaves zero, and a line of that tile, unless the source sits there itself.
+
+`count` is parallel to the lists, or (sources, tiles), which is looked up rather than searched
+and takes more room. Numba compiles the branch that the number of its dimensions asks for.
 """
 
 from __future__ import annotations
@@ -45,11 +48,17 @@ def count_reach(first, offsets, target, home, length, tile, count, arriving):
                 at += 1
             if at == begin + size:
                 tile[at] = there
-                count[at] = 0
+                if count.ndim == 2:
+                    count[s, there] = 0
+                else:
+                    count[at] = 0
                 size += 1
                 if home[s] >= 0 and home[s] != there:
                     arriving[there] += 1
-            count[at] += 1
+            if count.ndim == 2:
+                count[s, there] += 1
+            else:
+                count[at] += 1
         length[s] = size
 
 
@@ -67,22 +76,26 @@ def gain(
     for k in range(in_offsets[v], in_offsets[v + 1]):
         u = in_source[k]
         here = home[u]
-        begin = offsets[u]
         last = False
         new = True
-        seen = 0
-        for i in range(begin, begin + length[u]):
-            t = tile[i]
-            if t == a:
-                last = count[i] == 1
-                seen += 1
-                if seen == 2:
-                    break
-            elif t == b:
-                new = False
-                seen += 1
-                if seen == 2:
-                    break
+        if count.ndim == 2:
+            last = count[u, a] == 1
+            new = count[u, b] == 0
+        else:
+            begin = offsets[u]
+            seen = 0
+            for i in range(begin, begin + length[u]):
+                t = tile[i]
+                if t == a:
+                    last = count[i] == 1
+                    seen += 1
+                    if seen == 2:
+                        break
+                elif t == b:
+                    new = False
+                    seen += 1
+                    if seen == 2:
+                        break
         if last:
             change -= rate[u] * hops[abs(site_row[here] - ra), abs(site_column[here] - ca)]
             da -= here != a
@@ -107,6 +120,23 @@ def shift(v, a, b, first, in_offsets, in_source, offsets, home, length, tile, co
         u = in_source[k]
         begin = offsets[u]
         end = begin + length[u]
+        if count.ndim == 2:
+            count[u, a] -= 1
+            count[u, b] += 1
+            new = count[u, b] == 1
+            if count[u, a] == 0:
+                at = begin
+                while tile[at] != a:
+                    at += 1
+                if new:
+                    tile[at] = b
+                else:
+                    tile[at] = tile[end - 1]
+                    length[u] -= 1
+            elif new:
+                tile[end] = b
+                length[u] += 1
+            continue
         at = begin
         while tile[at] != a:
             at += 1
