@@ -251,7 +251,7 @@ def refine(
                 other = draw(state) % fill[b]
                 if ease[members[b, other]] < ease[members[b, spot]]:
                     spot = other
-            w = members[b, spot]
+            w = np.int64(members[b, spot])
             if not movable[w] or (masked and not allowed[w, a]):
                 continue
             back, eb, ea = gain(
