@@ -102,10 +102,14 @@ def gain(
             here = np.uint64(home[u])
             row, column = site_row[here], site_column[here]
             if last:
-                change -= rate[u] * hops[np.uint64(abs(row - ra)), np.uint64(abs(column - ca))]
+                change -= (
+                    rate[u] * hops[np.uint64(abs(row - ra)), np.uint64(abs(column - ca))]
+                )
                 da -= here != from_tile
             if new:
-                change += rate[u] * hops[np.uint64(abs(row - rb)), np.uint64(abs(column - cb))]
+                change += (
+                    rate[u] * hops[np.uint64(abs(row - rb)), np.uint64(abs(column - cb))]
+                )
                 db += here != to_tile
     out = 0
     begin = np.uint64(offsets[s])

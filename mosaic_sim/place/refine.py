@@ -68,7 +68,9 @@ class Seating:
         sorted_tile = tile[born]
         begin = np.cumsum(fill) - fill
         members[sorted_tile, np.arange(n) - begin[sorted_tile]] = np.arange(n)
-        few = network.sources * chip.tiles <= MOST_COUNTS and chip.neurons_per_tile < 1 << 15
+        few = (
+            network.sources * chip.tiles <= MOST_COUNTS and chip.neurons_per_tile < 1 << 15
+        )
         count = (
             np.zeros((network.sources, chip.tiles), np.int16)
             if few
