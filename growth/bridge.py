@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from growth.blueprint import BIAS, INPUTS
 from growth.host import KINDS, MANY, Offer
 from growth.simulation import bill, make_technology
 from mosaic_sim import (
@@ -27,9 +28,10 @@ from mosaic_sim import (
     Recording,
     Routing,
     Technology,
+    Together,
     chip_preset,
     compile_program,
-    join,
+    fit_together,
     lifetime,
     place,
     price,
@@ -41,15 +43,16 @@ from mosaic_sim import (
 from mosaic_sim.cost import COMPONENTS, price_writes
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
-from mosaic_sim.interop import from_snntorch
 from mosaic_sim.place.placement import even_ports
 from mosaic_sim.program import load_program, save_program
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    from growth.blueprint import Blueprint, Counts
     from growth.config import ChipConfig, Experiment
-    from growth.model import SpikingNet
 
 __all__ = [
     "COMPONENTS",
@@ -61,6 +64,7 @@ __all__ = [
     "Technology",
     "bill",
     "chip_preset",
+    "counts_of",
     "lifetime",
     "load_program",
     "load_routing",
@@ -72,6 +76,7 @@ __all__ = [
     "price_writes",
     "save_program",
     "save_routing",
+    "smallest_chip",
     "write_bill",
 ]
 
@@ -93,17 +98,57 @@ def make_chip(config: ChipConfig) -> Chip:
     return replace(preset, **changes)
 
 
-def network_of(model: SpikingNet) -> Network:
-    """Read the model as one network whose neurons are numbered in order of birth."""
-    parts: dict[str, Network] = {}
-    born: list[int] = []
-    for number, expert in enumerate(model.experts):
-        for name, layers in expert.layers().items():
-            parts[f"expert {number} {name}"] = from_snntorch(layers)
-        births = expert.births
-        born += [*births["hidden"], *births["out"], *births["gate"]]
-    joined = join(parts)
-    return joined.reordered(np.argsort(born).tolist())
+def smallest_chip(blueprints: Mapping[str, Blueprint], *, effort: float) -> Together:
+    """Find the smallest chip on which each blueprint is legal, one at a time.
+
+    Blueprints that are wired alike are tried once. For `effort` and errors see
+    `mosaic_sim.fit_together`.
+    """
+    different: dict[str, Blueprint] = {}
+    for name, blueprint in blueprints.items():
+        if not any(blueprint.wired_like(other) for other in different.values()):
+            different[name] = blueprint
+    networks = {name: network_of(blueprint) for name, blueprint in different.items()}
+    return fit_together(networks, effort=effort)
+
+
+def network_of(blueprint: Blueprint) -> Network:
+    """Read a blueprint as one network whose neurons are numbered in order of birth.
+
+    Raises
+    ------
+    MosaicError
+        If it does not spike.
+    """
+    if not blueprint.spiking:
+        raise MosaicError(
+            'The network does not spike, and the chip has spiking neurons only: set cell = "lif".'
+        )
+    size = blueprint.neurons
+    leak, threshold = np.ones(size, np.float32), np.ones(size, np.float32)
+    bias = any(c.source == BIAS for c in blueprint.connections)
+    first = blueprint.inputs + bias
+    numbers = {INPUTS: np.arange(blueprint.inputs), BIAS: np.array([blueprint.inputs])}
+    for population in blueprint.populations:
+        leak[population.births] = population.leak
+        threshold[population.births] = population.threshold
+        numbers[population.name] = first + population.births
+    parts = []
+    for c in blueprint.connections:
+        there = np.ones(c.weight.shape, bool) if c.present is None else c.present
+        post, pre = np.nonzero(there)
+        parts.append(
+            (numbers[c.source][pre], numbers[c.target][post] - first, c.weight[post, pre])
+        )
+    source, target, weight = (
+        np.concatenate([part[k] for part in parts]) if parts else np.zeros(0)
+        for k in range(3)
+    )
+    return Network.from_synapses(
+        inputs=blueprint.inputs, neurons=size, bias=bias, source=source, target=target,
+        weight=weight, leak=leak, threshold=threshold,
+        groups={p.name: p.births for p in blueprint.populations},
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +157,8 @@ class Deployment:
 
     Parameters
     ----------
+    blueprint : Blueprint
+        What was to be put there.
     network, placement, routing, program
         The stages of its way there.
     exact : Program
@@ -120,20 +167,21 @@ class Deployment:
         Devices whose level had to change to get here from what was on the chip before.
     """
 
+    blueprint: Blueprint
     network: Network
     placement: Placement
     routing: Routing
     program: Program
     exact: Program
-    writes: int
+    writes: int = 0
 
     def run(self, spikes: NDArray[np.bool_]) -> Recording:
         """Run the chip on spikes, (samples, steps, inputs)."""
         return simulate(self.program, spikes, threads=1)
 
-    def neuron_counts(self, recording: Recording) -> NDArray[np.int64]:
-        """Spike counts of the neurons in order of birth, (samples, neurons)."""
-        return recording.counts[:, self.network.first_neuron :]
+    def counts(self, recording: Recording) -> Counts:
+        """Spike counts of each population."""
+        return counts_of(self.blueprint, recording.counts[:, self.network.first_neuron :])
 
     def raster(self, spikes: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Spikes of all neurons without quantisation, (samples, steps, neurons)."""
@@ -146,6 +194,11 @@ class Deployment:
         """Tiles without any neuron, that are not broken."""
         chip = self.program.geometry
         return int((chip.slots > 0).sum() - np.unique(self.placement.tile).size)
+
+
+def counts_of(blueprint: Blueprint, counts: NDArray[np.int64]) -> Counts:
+    """Split spike counts of all neurons, (samples, neurons), by population."""
+    return {p.name: counts[:, p.births] for p in blueprint.populations}
 
 
 @dataclass
@@ -267,15 +320,16 @@ class MosaicHost:
         homes[kind] += [tile] * neurons
         self.used[tile], self.heard, self.reads = used, heard, after
 
-    def _seats(self, model: SpikingNet) -> dict[int, list[int]]:
+    def _seats(self, blueprint: Blueprint) -> dict[int, list[int]]:
         """Tile of each neuron that is not on the chip yet, as claimed."""
         placed = 0 if self.last is None else self.last.placement.tile.size
+        births = {p.name: p.births.tolist() for p in blueprint.populations}
         return {
             neuron: [tile]
             for number, homes in self.home.items()
             for kind in KINDS
             for neuron, tile in zip(
-                model.experts[number].births[kind], homes[kind], strict=False
+                births.get(f"expert {number}/{kind}", []), homes[kind], strict=False
             )
             if neuron >= placed
         }
@@ -327,35 +381,68 @@ class MosaicHost:
 
     # onto the chip --------------------------------------------------------------------
 
-    def deploy(self, model: SpikingNet) -> Deployment:
-        """Place, route and compile the model beside what is on the chip already.
+    def deploy(self, blueprint: Blueprint) -> Deployment:
+        """Place, route and compile a network beside what is on the chip already.
 
         Raises
         ------
         mosaic_sim.CapacityError
             If it does not fit.
         """
-        network = network_of(model)
         old = self.last
+        if old is not None and old.blueprint.wired_like(blueprint):
+            self.last = self.variant(blueprint, before=old)
+            return self.last
+        network = network_of(blueprint)
         # Greedy leaves the inputs spread around the chip, which is where `claim` thinks they
         # come in; ports next to the first expert would be far from those to come.
         placement = place(
             network,
             self.chip,
             keep=None if old is None else old.placement,
-            within=self._seats(model),
-            placer="greedy" if old is None else None,
+            within=self._seats(blueprint),
+            placer="greedy" if old is None and self.home else None,
         )
         routing = route(
             network, self.chip, placement, keep=None if old is None else old.routing
         )
+        self.last = self._compiled(blueprint, network, placement, routing)
+        changed = writes(None if old is None else old.program, self.last.program)
+        self.last = replace(self.last, writes=changed)
+        return self.last
+
+    def variant(self, blueprint: Blueprint, before: Deployment | None = None) -> Deployment:
+        """Put other weights on the wires of the last deployment, which stays the last one.
+
+        Parameters
+        ----------
+        blueprint : Blueprint
+            Wired like the last one.
+        before : Deployment, optional
+            From which devices are rewritten; without it they are not counted.
+        """
+        old = self.last
+        if old is None or not old.blueprint.wired_like(blueprint):
+            raise MosaicError(
+                "blueprint has other synapses than what is on the chip; deploy it instead."
+            )
+        new = self._compiled(blueprint, network_of(blueprint), old.placement, old.routing)
+        if before is None:
+            return new
+        return replace(new, writes=writes(before.program, new.program))
+
+    def _compiled(
+        self,
+        blueprint: Blueprint,
+        network: Network,
+        placement: Placement,
+        routing: Routing,
+    ) -> Deployment:
         program = compile_program(
             network, self.chip, placement, routing, device=self.device
         )
         exact = program._replace(weight=network.weight)
-        changed = writes(None if old is None else old.program, program)
-        self.last = Deployment(network, placement, routing, program, exact, changed)
-        return self.last
+        return Deployment(blueprint, network, placement, routing, program, exact)
 
     # checkpoints ----------------------------------------------------------------------
 
@@ -374,20 +461,16 @@ class MosaicHost:
         claims = {name: getattr(self, name) for name in ("home", "used", "reads", "heard")}
         return {**claims, **placed}
 
-    def load_state(self, state: dict[str, Any], model: SpikingNet) -> None:
-        """Take up `state`; `model` is what was on the chip then."""
+    def load_state(self, state: dict[str, Any], blueprint: Blueprint | None) -> None:
+        """Take up `state`; `blueprint` is what was on the chip then."""
         for name in ("home", "used", "reads", "heard"):
             setattr(self, name, state[name])
-        if "placement" not in state:
+        if "placement" not in state or blueprint is None:
             return
         placement = Placement(**{k: v.numpy() for k, v in state["placement"].items()})
         routing = Routing(**{k: v.numpy() for k, v in state["routing"].items()})
-        network = network_of(model)
-        program = compile_program(
-            network, self.chip, placement, routing, device=self.device
-        )
-        exact = program._replace(weight=network.weight)
-        self.last = Deployment(network, placement, routing, program, exact, 0)
+        network = network_of(blueprint)
+        self.last = self._compiled(blueprint, network, placement, routing)
 
 
 def save_routing(routing: Routing, path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -15,18 +16,35 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
-    "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "StreamConfig",
-    "TrainConfig", "load_experiment", "packaged_experiments",
+    "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "Section",
+    "StreamConfig", "TrainConfig", "experiment_of", "load_experiment", "packaged_experiments",
+    "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """Settings that are frozen, typed strictly, and closed to unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any], name: str) -> Self:
+        """Read settings as a TOML file gives them; `name` is where they stand.
 
-class ChipConfig(_Section):
+        Raises
+        ------
+        ConfigError
+            If a key is unknown (with the nearest known one) or a value is out of its range.
+        """
+        try:
+            return cls.model_validate_json(json.dumps(values, default=str))
+        except ValidationError as error:
+            raise ConfigError(_explain(error, cls, f"{name}.")) from None
+
+
+class ChipConfig(Section):
     """A chip preset, and what differs from it."""
 
     preset: str = "demo"
@@ -41,13 +59,13 @@ class ChipConfig(_Section):
     broken_lines: tuple[tuple[int, int, int], ...] | None = None
 
 
-class DeviceConfig(_Section):
+class DeviceConfig(Section):
     """RRAM devices."""
 
     levels: int = Field(default=16, ge=2, le=256)
 
 
-class StreamConfig(_Section):
+class StreamConfig(Section):
     """What is learnt, in which order, and what a learner is told about it.
 
     `kind` is a function of `growth.streams`; options that are not for that kind are refused.
@@ -85,7 +103,7 @@ class StreamConfig(_Section):
     boundaries: bool = True
 
 
-class TrainConfig(_Section):
+class TrainConfig(Section):
     """Training through snnTorch.
 
     `loss` is one of snnTorch's on spike counts: cross entropy, or mean square with rates for
@@ -98,9 +116,12 @@ class TrainConfig(_Section):
     learning_rate: float = Field(default=1e-2, gt=0)
     correct_rate: float = Field(default=0.8, gt=0, le=1)
     incorrect_rate: float = Field(default=0.1, ge=0, lt=1)
+    optimiser: Literal["adam", "sgd"] = "adam"
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    weight_decay: float = Field(default=0.0, ge=0)
 
 
-class GateConfig(_Section):
+class GateConfig(Section):
     """The mixture-of-experts gate.
 
     "Nobody" stands at novelty `nobody`, in standard deviations of an expert's own inputs;
@@ -115,7 +136,7 @@ class GateConfig(_Section):
     novelty_above: float = Field(default=0.5, ge=0, lt=1)
 
 
-class GrowConfig(_Section):
+class GrowConfig(Section):
     """When, where, how many and at which exchange rate of loss for energy.
 
     Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
@@ -137,16 +158,23 @@ class GrowConfig(_Section):
     dual_rate: float = Field(default=0.1, ge=0)
 
 
-class Experiment(_Section):
-    """One experiment: a learner on a stream on a chip, over some seeds."""
+class Experiment(Section):
+    """One experiment: a learner on a stream on a chip, over some seeds.
+
+    `options` are those of the strategy. `hidden` lists the hidden layers of strategies with a
+    network of fixed size; `cell` "relu" makes it a rectified linear one with biases, which no
+    chip takes, for comparison with the literature.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
-    strategy: Literal["naive", "grow", "joint"]
+    strategy: str
+    options: dict[str, Any] = Field(default_factory=dict)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
         default=(0, 1, 2), min_length=1
     )
     technology: str = "rram-130nm"
-    hidden: int = Field(default=64, ge=1)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (64,)
+    cell: Literal["lif", "relu"] = "lif"
     leak: float = Field(default=0.9, ge=0, le=1)
     chip: ChipConfig = ChipConfig()
     device: DeviceConfig = DeviceConfig()
@@ -161,6 +189,13 @@ class Experiment(_Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError("each seed may stand once")
         return seeds
+
+    @field_validator("hidden", mode="before")
+    @classmethod
+    def _one_layer(cls, hidden: Any) -> Any:
+        if isinstance(hidden, int) and not isinstance(hidden, bool):
+            return (hidden,)
+        return tuple(hidden) if isinstance(hidden, list) else hidden
 
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
@@ -200,11 +235,22 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
     >>> load_experiment("split-digits-grow", ["chip.rows=2"]).chip.rows
     2
     """
+    return experiment_of(read_tables(source), settings, Path(source).name)
+
+
+def read_tables(source: str | Path) -> dict[str, Any]:
+    """Read a TOML file, or one that comes with the package by name.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing or not TOML.
+    """
     path = Path(source)
     if str(source) in packaged_experiments():
         path = _FOLDER / f"{source}.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ConfigError(
             f"There is no configuration {str(source)!r}; give a TOML file or one of "
@@ -212,12 +258,23 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}.") from None
+
+
+def experiment_of(tables: dict[str, Any], settings: Sequence[str], file: str) -> Experiment:
+    """Check the tables of a file, with changes applied on top.
+
+    Raises
+    ------
+    ConfigError
+        As `load_experiment`; `file` is named.
+    """
+    tables = copy.deepcopy(tables)
     for setting in settings:
         _apply(tables, setting)
     try:
         return Experiment.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:
-        raise ConfigError(f"{path.name}: {_explain(error)}") from None
+        raise ConfigError(f"{file}: {_explain(error, Experiment)}") from None
 
 
 def _apply(tables: dict[str, Any], setting: str) -> None:
@@ -237,17 +294,18 @@ def _apply(tables: dict[str, Any], setting: str) -> None:
     place[last] = parsed
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, root: type[BaseModel], before: str = "") -> str:
     """Put pydantic's first finding into this package's words."""
     found = error.errors()[0]
-    path = ".".join(str(part) for part in found["loc"])
+    path = before + ".".join(str(part) for part in found["loc"])
     if found["type"] == "extra_forbidden":
-        section: Any = Experiment
+        section: Any = root
         for part in found["loc"][:-1]:
             section = section.model_fields[str(part)].annotation
         known = list(section.model_fields)
         hint = suggest(str(found["loc"][-1]), known)
-        return f"unknown key {path!r}.{hint} It takes: {', '.join(known)}."
+        takes = f"It takes: {', '.join(known)}." if known else "It takes nothing."
+        return f"unknown key {path!r}.{hint} {takes}"
     if found["type"] == "missing":
         return f"{path!r} is missing."
     return f"{path} is {found['input']!r}: {found['msg']}."

@@ -64,13 +64,16 @@ def regular_rate(intensity: NDArray[Any], steps: int) -> NDArray[np.bool_]:
     if outside.any():
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise MosaicError(f"intensity[{at}] is {values[at]}; it must lie between 0 and 1.")
-    if values.ndim == 2:
-        charge = np.floor(values[:, None, :] * np.arange(steps + 1)[None, :, None] + 0.5)
-    else:
-        charge = np.zeros((len(values), steps + 1, values.shape[2]))
-        np.cumsum(values, axis=1, out=charge[:, 1:])
-        charge = np.floor(charge + 0.5)
-    fired: NDArray[np.bool_] = np.diff(charge, axis=1) > 0
+    fired = np.empty((len(values), steps, values.shape[-1]), np.bool_)
+    before = np.zeros_like(fired[:, 0], np.float64)
+    total = before
+    for t in range(
+        steps
+    ):  # step by step, since the sums of all steps do not fit the caches
+        total = values * (t + 1) if values.ndim == 2 else total + values[:, t]
+        now = np.floor(total + 0.5)
+        np.greater(now, before, out=fired[:, t])
+        before = now
     return fired
 
 

@@ -16,6 +16,8 @@ import torch
 from snntorch import surrogate
 from torch import Tensor, nn
 
+from growth.blueprint import BIAS, INPUTS, Blueprint, Connection, Population
+from growth.sequence import leaky, rule_of
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -27,6 +29,9 @@ __all__ = ["Expert", "SpikingNet", "cell_spikes", "mixture"]
 def cell_spikes(cell: nn.Module, current: Tensor) -> Tensor:
     """Run a neuron layer over time from rest.
 
+    A plain ``snntorch.Leaky`` runs as `growth.sequence.leaky`, which gives the same spikes
+    and gradients faster and leaves the cell's own state alone; others are stepped.
+
     Parameters
     ----------
     cell : snntorch.Leaky
@@ -36,6 +41,9 @@ def cell_spikes(cell: nn.Module, current: Tensor) -> Tensor:
     -------
     Tensor, (steps, samples, neurons), 0 and 1
     """
+    rule = rule_of(cell)
+    if rule is not None and isinstance(cell, snntorch.Leaky):
+        return leaky(current, cell.beta.clamp(0, 1), cell.threshold, **rule._asdict())
     membrane = torch.zeros_like(current[0])
     fired = []
     for now in current:
@@ -174,15 +182,6 @@ class Expert(nn.Module):
         for weight in self.parameters():
             weight.requires_grad_(False)
 
-    def layers(self) -> dict[str, nn.Sequential]:
-        """The expert as plain snnTorch models: ``network`` and, if it has gates, ``gate``."""
-        hidden, out = _linear(self.incoming), _linear(self.into_out)
-        parts = {"network": nn.Sequential(hidden, self.cell, out, self.cell)}
-        if self.births["gate"]:
-            gate = _linear(self.gate_weight, self.gate_bias)
-            parts["gate"] = nn.Sequential(gate, self.cell)
-        return parts
-
 
 class SpikingNet(nn.Module):
     """Experts on the same inputs; starts empty and grows.
@@ -239,6 +238,31 @@ class SpikingNet(nn.Module):
         expert.add_gates(weight, bias, self._bear(weight.shape[0]))
 
     @torch.no_grad()
+    def blueprint(self) -> Blueprint:
+        """What must sit on the chip: of each expert hidden, output and gate neurons."""
+        populations, connections = [], []
+        for number, expert in enumerate(self.experts):
+            gate, bias = expert.gate_weight, expert.gate_bias[:, None]
+            out = expert.into_out
+            weights = {
+                "hidden": ((INPUTS, expert.incoming, expert.mask),),
+                "out": ((f"expert {number}/hidden", out, torch.ones_like(out) > 0),),
+                "gate": ((INPUTS, gate, gate != 0), (BIAS, bias, bias != 0)),
+            }
+            for kind, incoming in weights.items():
+                born = np.array(expert.births[kind], np.int64)
+                if not born.size:
+                    continue
+                name = f"expert {number}/{kind}"
+                populations.append(Population(name, born, self.leak))
+                connections += [
+                    Connection(source, name, weight.numpy().copy(), there.numpy().copy())
+                    for source, weight, there in incoming
+                    if weight.shape[1]
+                ]
+        return Blueprint(self.inputs, tuple(populations), tuple(connections))
+
+    @torch.no_grad()
     def forward(self, spikes: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """Output and gate counts of every expert, from (steps, samples, inputs)."""
         return [e(spikes) for e in self.experts], [
@@ -287,16 +311,6 @@ def mixture(
     for e, counts in enumerate(out):
         scores[:, list(classes[e])] += weights[:, e, None] * _softmax(gain * counts)
     return scores
-
-
-def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
-    """A linear layer with these values, without drawing random ones first."""
-    post, pre = weight.shape
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, pre, post, bias=bias is not None)
-    layer.weight = nn.Parameter(weight.detach(), requires_grad=False)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach(), requires_grad=False)
-    return layer
 
 
 def _softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:

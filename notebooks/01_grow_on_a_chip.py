@@ -233,7 +233,7 @@ for _ in range(grow.rounds):
         f"{decision.evidence['loss']:.4f}, benefit {decision.evidence['benefit']:.4f}, price "
         f"{decision.evidence['price']:.4f}; outputs changed by {changed:g}"
     )
-    learner.fit(expert, task, train.epochs, ignore)
+    learner.fit(task.train, train.epochs, ignore)
 last = learner.decisions[-1]
 print(f"stop: loss {last.evidence['loss']:.4f}, action {last.action!r}")
 
@@ -276,11 +276,13 @@ plt.show()
 # %% [markdown]
 # ## Onto the chip
 #
-# Place, route, compile. Inputs enter at the ports (triangles), wires are as wide as they have
+# The learner says what must be there, as populations and weights; the host places, routes and
+# compiles it. Inputs enter at the ports (triangles), wires are as wide as they have
 # sources, and routing tiles are darker where more of their lines are taken.
 
 # %%
-deployment = host.deploy(learner.model)
+blueprint = learner.blueprint()
+deployment = host.deploy(blueprint)
 fig, ax = plt.subplots(figsize=(7.4, 6.6), layout="constrained")
 owner = [0] * deployment.network.neurons
 plots.placement_map(
@@ -302,12 +304,16 @@ test = np.concatenate([t.test_inputs for t in stream.tasks])
 labels = np.concatenate([t.test_labels for t in stream.tasks])
 test_spikes = regular_rate(test, settings.steps)  # (samples, steps, pixels)
 
-in_torch = learner.raster(encode(test, settings.steps))  # (samples, steps, neurons)
-on_chip = deployment.raster(test_spikes)  # without quantisation
-print(f"{in_torch.sum()} spikes in snnTorch, {(in_torch != on_chip).sum()} differ")
+on_chip = deployment.raster(test_spikes)  # without quantisation, (samples, steps, neurons)
+in_torch = np.zeros_like(on_chip)
+fired = blueprint.run(encode(test, settings.steps))  # (steps, samples, neurons of each kind)
+for part in blueprint.populations:
+    in_torch[..., part.births] = fired[part.name].numpy().transpose(1, 0, 2) > 0
+print(f"{in_torch.sum()} spikes in torch, {(in_torch != on_chip).sum()} differ")
 
 recording = deployment.run(test_spikes)  # with quantisation
-predicted = learner.predict(deployment.neuron_counts(recording))
+scores = learner.scores(lambda blueprint: deployment.counts(recording))
+predicted = scores.argmax(1)
 ours = np.isin(labels, task.classes)
 print(f"accuracy on task 0, quantised: {(predicted == labels)[ours].mean():.1%}")
 

@@ -1,31 +1,42 @@
 """The shape of every strategy: an outer life cycle, one inner loop, and hooks that do nothing.
 
-A strategy owns its memory and its model; it does not know the chip. It may ask its `Host`
-for room.
+A strategy owns its memory and its network; it does not know the chip. It may ask its `Host`
+for room. It says what must sit on the chip to serve a task (`blueprint`), how to read what
+that fires (`scores`), and what it keeps beside (`ledger`): the price of learning, switching and
+keeping follows from these three.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import snntorch.functional
 import torch
 from torch import Tensor
 
+from growth.config import Section
 from growth.encode import regular_rate
-from growth.model import Expert, SpikingNet, cell_spikes, mixture
+from growth.layered import Layered
+from growth.meter import Meter
+from mosaic_sim.errors import ConfigError, MosaicError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from growth.blueprint import Blueprint, Counts, Serve
     from growth.config import Experiment
     from growth.gate import Decision
     from growth.host import Host
-    from growth.streams import Stream, Task
+    from growth.samples import Samples
+    from growth.streams import Batch, Stream, Task
 
-__all__ = ["Progress", "Strategy", "encode"]
+__all__ = [
+    "Progress", "Stored", "Strategy", "encode", "make_criterion", "refuse_stream", "silent",
+]  # fmt: skip
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -33,19 +44,30 @@ Progress = Callable[[float], None]
 """Called with the finished share of the current task, 0 to 1."""
 
 
-def _silent(share: float) -> None:
+def silent(share: float) -> None:
     """Report nothing."""
 
 
-def encode(inputs: NDArray[np.float64], steps: int) -> Tensor:
+def encode(inputs: NDArray[Any], steps: int) -> Tensor:
     """Spikes of intensities, (steps, samples, channels), float32."""
     spikes = regular_rate(inputs, steps).transpose(1, 0, 2)
     return torch.from_numpy(np.ascontiguousarray(spikes, np.float32))
 
 
 def make_criterion(experiment: Experiment) -> Criterion:
-    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets."""
+    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets.
+
+    Raises
+    ------
+    ConfigError
+        If a network that does not spike is asked for a mean square of spike counts.
+    """
     settings = experiment.train
+    if experiment.cell == "relu" and settings.loss != "ce_count":
+        raise ConfigError(
+            f"train.loss is {settings.loss!r}, but cell is 'relu', which has no spikes to count: "
+            'set train.loss = "ce_count".'
+        )
     if settings.loss == "ce_count":
         loss: Criterion = snntorch.functional.ce_count_loss()
     else:
@@ -53,6 +75,23 @@ def make_criterion(experiment: Experiment) -> Criterion:
             correct_rate=settings.correct_rate, incorrect_rate=settings.incorrect_rate
         )
     return loss
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Something that is kept beside the network on the chip.
+
+    Parameters
+    ----------
+    name : str
+    bits : int
+    place : str
+        ``device``: RRAM of the chip; ``sram``: memory on the chip; ``host``: off the chip.
+    """
+
+    name: str
+    bits: int
+    place: Literal["device", "sram", "host"]
 
 
 class Strategy:
@@ -65,186 +104,269 @@ class Strategy:
         Only its sizes are read here.
     host : Host
     seed : int
+
+    Attributes
+    ----------
+    net : Layered
+        The network of the configured sizes that most strategies train.
+    taken_for : int64 array, (samples,), or None
+        Number of the task that each sample of the last `scores` was taken for, if the
+        strategy asks that; for the record.
     """
 
-    one_task = False
+    class Options(Section):
+        """What a configuration may say under ``[options]``."""
+
+    one_task: ClassVar[bool] = False
     """Whether the strategy sees the whole stream as one task (an upper bound, not a learner)."""
+
+    needs_identity: ClassVar[bool] = False
+    """Whether it must be told in testing which task a sample belongs to."""
+
+    needs_boundaries: ClassVar[bool] = True
+    """Whether it must be told in training where tasks end."""
+
+    still: ClassVar[bool] = False
+    """Whether it compares intensities, and cannot learn from inputs that move."""
 
     def __init__(
         self, experiment: Experiment, stream: Stream, host: Host, seed: int
     ) -> None:
         self.experiment = experiment
+        self.options = self.Options.read(experiment.options, "options")
         self.host = host
-        self.labels = stream.labels
-        self.model = SpikingNet(stream.inputs, experiment.leak)
+        self.inputs, self.labels = stream.inputs, stream.labels
         self.rng = np.random.default_rng(seed)
         self.torch_rng = torch.Generator().manual_seed(seed)
         self.decisions: list[Decision] = []
         self.ended: str | None = None
+        self.task: Task | None = None  # the one being learnt, or learnt last
+        self.rows = torch.zeros(0, dtype=torch.int64)  # of its samples: the batch in `fit`
+        self.taken_for: NDArray[np.int64] | None = None
         self.criterion = make_criterion(experiment)
+        self.net = self.make_net()
+        self.meter = Meter(experiment.device.levels)
+        self.lasting: torch.optim.Optimizer | None = None
+
+    def make_net(self, outputs: int | None = None) -> Layered:
+        """Return a new network of the configured sizes, drawn from `torch_rng`."""
+        return Layered(
+            [self.inputs, *self.experiment.hidden, outputs or self.labels],
+            leak=self.experiment.leak,
+            spiking=self.experiment.cell == "lif",
+            generator=self.torch_rng,
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is anything to put on a chip."""
+        return True
 
     # outer life cycle -----------------------------------------------------------------
 
-    def learn(self, task: Task, progress: Progress = _silent) -> None:
+    def learn(self, task: Task, progress: Progress = silent) -> None:
         """Learn one task: begin, train, end."""
+        self.task = task
+        self.meter.start(self.programmed())
         self.begin(task)
-        self.fit(self.expert, task, self.experiment.train.epochs, progress)
+        self.fit(task.train, self.experiment.train.epochs, progress)
         self.end(task)
 
-    def predict(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Labels from spike counts of all neurons in order of birth, (samples, neurons)."""
-        out = [counts[:, expert.births["out"]] for expert in self.experts]
-        gate = [counts[:, expert.births["gate"]] for expert in self.experts]
-        classes = [expert.classes for expert in self.experts]
-        gain = self.experiment.gate.gain
-        label: NDArray[np.int64] = mixture(
-            out, gate, classes, self.labels, gain=gain
-        ).argmax(1)
-        return label
+    def meet(self, batches: Iterable[Batch], progress: Progress = silent) -> None:
+        """Learn from batches as they come, each once, not knowing where a task ends."""
+        self.meter.start(self.programmed())
+        if self.lasting is None:
+            self.lasting = self.optimiser()
+        for batch in batches:
+            inputs = torch.from_numpy(np.ascontiguousarray(batch.inputs))
+            self.step(self.lasting, inputs, torch.from_numpy(batch.labels))
+        progress(1.0)
 
-    @property
-    def experts(self) -> list[Expert]:
-        """All experts of the model."""
-        return self.model.experts
+    def blueprint(self, identity: int | None = None) -> Blueprint:
+        """What must sit on the chip to serve a task.
 
-    @property
-    def expert(self) -> Expert:
-        """The expert in training: the last one, unless a strategy says otherwise."""
-        return self.experts[-1]
+        Parameters
+        ----------
+        identity : int, optional
+            Of the task; without it, or if it has not been learnt, the one learnt last. Most
+            strategies have one network for all.
+        """
+        return self.net.blueprint()
+
+    def largest(self, stream: Stream) -> Blueprint:
+        """The largest network that the stream may come to need on the chip.
+
+        A chip for several strategies is made for this one. By default what the strategy
+        starts with.
+        """
+        return self.blueprint()
+
+    def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
+        """Score the labels of some samples, (samples, labels); larger is likelier.
+
+        Parameters
+        ----------
+        serve : callable
+            Runs a blueprint on the samples, or on some rows of them, and returns what it fired;
+            every call is billed.
+        identity : int, optional
+            Of the task that all samples belong to, if the stream shows it.
+        """
+        return serve(self.blueprint(identity))["out"]
+
+    def ledger(self) -> list[Stored]:
+        """Everything that is kept beside the network on the chip."""
+        return []
+
+    def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
+        """What else to record of test samples, from what the last blueprint fired."""
+        return {}
 
     # hooks of the inner loop ----------------------------------------------------------
 
     def begin(self, task: Task) -> None:
-        """Prepare for a task: new heads, neurons, teachers."""
+        """Prepare for a task: new heads, masks, neurons, teachers."""
 
     def end(self, task: Task) -> None:
         """Remember what the task has to leave behind."""
 
-    def groups(self, expert: Expert) -> Iterable[Any]:
+    def groups(self) -> Iterable[Any]:
         """What is trained, as parameters or optimiser groups."""
-        return [p for p in expert.parameters() if p.requires_grad]
+        return [p for p in self.net.parameters() if p.requires_grad]
 
-    def batch(self, spikes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch to train on; replay mixes here."""
-        return spikes, targets
+    def batch(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the batch to train on, before it is encoded; replay mixes here."""
+        return inputs, labels
 
-    def loss(self, expert: Expert, spikes: Tensor, targets: Tensor) -> Tensor:
-        """Return the scalar to descend."""
-        fired = expert.out_spikes(expert.hidden_spikes(spikes))
-        total: Tensor = self.criterion(fired, targets)
+    def forward(self, given: Tensor) -> Tensor:
+        """Output spikes in training, (steps, samples, outputs)."""
+        return self.net(given)
+
+    def loss(self, given: Tensor, labels: Tensor) -> Tensor:
+        """Return the scalar to descend, of encoded inputs, (steps, samples, channels)."""
+        total: Tensor = self.criterion(self.forward(given), self.targets(labels))
         return total + self.penalty()
+
+    def targets(self, labels: Tensor) -> Tensor:
+        """Number of the output neuron of each label."""
+        return labels
 
     def penalty(self) -> Tensor | float:
         """Return what the method adds to the loss of the task."""
         return 0.0
 
-    def grads(self) -> None:
+    def grads(self, given: Tensor, labels: Tensor) -> None:
         """Edit the gradients before the step."""
 
     def stepped(self) -> None:
         """Look at the weights after the step."""
 
+    def programmed(self) -> Mapping[str, Tensor]:
+        """Weights that learning in place would program after every step, for the meter."""
+        return {name: w for name, w in self.net.weights.items() if w.ndim == 2}
+
     # the only training loop of the package ----------------------------------------------
 
-    def fit(
-        self, expert: Expert, task: Task, epochs: int, progress: Progress = _silent
-    ) -> None:
-        """Train `expert` on a task for some epochs with Adam."""
-        settings = self.experiment.train
-        spikes = encode(task.train_inputs, self.experiment.stream.steps)
-        targets = self.targets(expert, task.train_labels)
-        optimiser = torch.optim.Adam(self.groups(expert), settings.learning_rate)
-        for epoch in range(epochs):
-            order = torch.randperm(len(targets), generator=self.torch_rng)
-            for part in order.split(settings.batch):
-                some, wanted = self.batch(spikes[:, part], targets[part])
-                optimiser.zero_grad()
-                self.loss(expert, some, wanted).backward()
-                self.grads()
-                optimiser.step()
-                self.stepped()
-            progress((epoch + 1) / epochs)
+    def fit(self, samples: Samples, epochs: int, progress: Progress = silent) -> None:
+        """Train for some epochs; the optimiser starts anew."""
+        inputs = torch.from_numpy(np.ascontiguousarray(samples.inputs))
+        labels = torch.from_numpy(samples.labels)
+        optimiser = self.optimiser()
+        size = self.experiment.train.batch
+        updates = epochs * -(-len(labels) // size)
+        done = 0
+        for _ in range(epochs):
+            order = torch.randperm(len(labels), generator=self.torch_rng)
+            for part in order.split(size):
+                self.rows = part
+                self.step(optimiser, inputs[part], labels[part])
+                done += 1
+                if done % 20 == 0 or done == updates:
+                    progress(done / updates)
 
-    def targets(self, expert: Expert, labels: NDArray[np.int64]) -> Tensor:
-        """Indices of labels among the classes of an expert."""
-        place = {label: k for k, label in enumerate(expert.classes)}
-        return torch.tensor([place[int(label)] for label in labels])
+    def optimiser(self) -> torch.optim.Optimizer:
+        """Return the configured optimiser of `groups`."""
+        train = self.experiment.train
+        if train.optimiser == "adam":
+            return torch.optim.Adam(
+                self.groups(), train.learning_rate, weight_decay=train.weight_decay
+            )
+        return torch.optim.SGD(
+            self.groups(), train.learning_rate, momentum=train.momentum,
+            weight_decay=train.weight_decay,
+        )  # fmt: skip
+
+    def step(
+        self, optimiser: torch.optim.Optimizer, inputs: Tensor, labels: Tensor
+    ) -> None:
+        """Make one update on one batch."""
+        inputs, labels = self.batch(inputs, labels)
+        given = self.encode(inputs)
+        optimiser.zero_grad()
+        self.loss(given, labels).backward()
+        self.grads(given, labels)
+        optimiser.step()
+        self.stepped()
+        self.meter.passed(len(labels))
+        self.meter.stepped(self.programmed())
+
+    def encode(self, inputs: Tensor) -> Tensor:
+        """What the network is given: spikes, or intensities if it does not spike.
+
+        Returns
+        -------
+        Tensor, (steps, samples, channels), float32
+        """
+        if self.experiment.cell == "relu":
+            return inputs.float()[None]
+        return encode(inputs.numpy(), self.experiment.stream.steps)
 
     # checkpoints: plain tensors and numbers, loadable with weights_only=True -------------
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on after the last finished task."""
         return {
-            "experts": [
-                {
-                    "classes": e.classes, "births": e.births,
-                    "into_hidden": e.into_hidden.data, "into_out": e.into_out.data,
-                    "gate_weight": e.gate_weight, "gate_bias": e.gate_bias,
-                    "frozen": not e.into_hidden.requires_grad,
-                }
-                for e in self.experts
-            ],
-            "neurons": self.model.neurons,
+            "net": self.net.state_dict(),
             "torch_rng": self.torch_rng.get_state(),
+            "rng": json.dumps(self.rng.bit_generator.state),
             "decisions": [decision.to_dict() for decision in self.decisions],
             "ended": self.ended,
-        }  # fmt: skip
+            "lasting": None if self.lasting is None else self.lasting.state_dict(),
+        }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the state of `state`."""
         from growth.gate import Decision
 
-        self.model = SpikingNet(self.model.inputs, self.model.leak)
-        for saved in state["experts"]:
-            expert = self.model.add_expert(saved["classes"])
-            expert.births = saved["births"]
-            expert.into_hidden = torch.nn.Parameter(saved["into_hidden"])
-            expert.into_out = torch.nn.Parameter(saved["into_out"])
-            expert.gate_weight, expert.gate_bias = saved["gate_weight"], saved["gate_bias"]
-            if saved["frozen"]:
-                expert.freeze()
-        self.model.neurons = state["neurons"]
+        self.net.load_state_dict(state["net"])
         self.torch_rng.set_state(state["torch_rng"])
+        self.rng.bit_generator.state = json.loads(state["rng"])
         self.decisions = [Decision(**decision) for decision in state["decisions"]]
         self.ended = state["ended"]
+        if state["lasting"] is not None:
+            self.lasting = self.optimiser()
+            self.lasting.load_state_dict(state["lasting"])
 
-    # what both other strategies and reports need ----------------------------------------
 
-    def dense_expert(self, classes: Iterable[int]) -> Expert:
-        """Add an expert of the configured width with Kaiming-initialised weights."""
-        expert = self.model.add_expert(list(classes))
-        width = self.experiment.hidden
+def refuse_stream(strategy: type[Strategy], name: str, stream: Stream) -> None:
+    """Refuse a stream that hides what the strategy needs.
 
-        def normal(rows: int, columns: int) -> Tensor:
-            draw = torch.randn(rows, columns, generator=self.torch_rng)
-            return draw * (2 / columns) ** 0.5
-
-        self.model.widen(
-            expert, normal(width, self.model.inputs), normal(len(expert.classes), width)
+    Raises
+    ------
+    MosaicError
+    """
+    if strategy.needs_boundaries and not stream.boundaries and not strategy.one_task:
+        raise MosaicError(
+            f"The stream hides where tasks begin, but strategy {name!r} needs to know: set "
+            "stream.boundaries = true and stream.blur = 0."
         )
-        return expert
-
-    @torch.no_grad()
-    def raster(self, spikes: Tensor) -> NDArray[np.bool_]:
-        """Spikes of all neurons in order of birth, as snnTorch computes them.
-
-        Parameters
-        ----------
-        spikes : (steps, samples, inputs)
-
-        Returns
-        -------
-        bool array, (samples, steps, neurons)
-        """
-        steps, samples, _ = spikes.shape
-        fired = np.zeros((samples, steps, self.model.neurons), np.bool_)
-        for expert in self.experts:
-            hidden = expert.hidden_spikes(spikes)
-            gate = cell_spikes(
-                expert.cell, spikes @ expert.gate_weight.T + expert.gate_bias
-            )
-            for name, part in (
-                ("hidden", hidden), ("out", expert.out_spikes(hidden)), ("gate", gate),
-            ):  # fmt: skip
-                fired[:, :, expert.births[name]] = part.numpy().transpose(1, 0, 2) > 0
-        return fired
+    if strategy.needs_identity and not stream.identity:
+        raise MosaicError(
+            f"Strategy {name!r} must be told which task a test sample belongs to, and the stream "
+            "hides it: set stream.identity = true."
+        )
+    if strategy.still and stream.steps is not None:
+        raise MosaicError(
+            f"{stream.name} moves over {stream.steps} steps, but strategy {name!r} compares still "
+            "intensities: set stream.rates = true."
+        )

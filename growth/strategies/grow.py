@@ -11,7 +11,6 @@ its gate neurons on the chip). No samples. On the chip: only new devices are wri
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +19,8 @@ import torch
 from growth.gate import Decision, Gate, decide
 from growth.host import Cost
 from growth.initialise import Need, gradmax, measure_need
-from growth.model import SpikingNet
-from growth.strategies.base import Progress, Strategy, _silent, encode
+from growth.model import SpikingNet, mixture
+from growth.strategies.base import Progress, Stored, Strategy, encode, silent
 from growth.where import (
     NO_LIMIT,
     POLICIES,
@@ -34,10 +33,15 @@ from growth.where import (
     seat,
     telling_inputs,
 )
+from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Mapping
 
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from growth.blueprint import Blueprint, Counts, Serve
     from growth.config import Experiment
     from growth.host import Host, Offer
     from growth.model import Expert
@@ -55,10 +59,13 @@ HIDDEN_RATE = 0.2
 class Grow(Strategy):
     """Grow experts where the gate finds that nobody knows, and the chip that it pays."""
 
+    still = True
+
     def __init__(
         self, experiment: Experiment, stream: Stream, host: Host, seed: int
     ) -> None:
         super().__init__(experiment, stream, host, seed)
+        self.model = SpikingNet(stream.inputs, experiment.leak)
         self.gate = Gate(experiment.gate.prototypes, self.rng)
         self.pupil: Expert | None = None
         self.protected = 0  # hidden neurons of the pupil that must not change any more
@@ -75,7 +82,18 @@ class Grow(Strategy):
         self.spent = Cost()
         self.prices = Prices(joules=grow.loss_per_nanojoule * 1e9)
 
-    def learn(self, task: Task, progress: Progress = _silent) -> None:
+    @property
+    def experts(self) -> list[Expert]:
+        """All experts of the model."""
+        return self.model.experts
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.experts)
+
+    def learn(self, task: Task, progress: Progress = silent) -> None:
+        self.task = task
+        self.meter.start({})
         before = self.spent
         window = self.window(task)
         expert = self.look(task, window)
@@ -89,7 +107,7 @@ class Grow(Strategy):
                 def within(share: float, done: int = done) -> None:
                     progress((done + share) / rounds)
 
-                self.fit(expert, task, self.experiment.train.epochs, within)
+                self.fit(task.train, self.experiment.train.epochs, within)
             self.settle(expert, task)
         grow = self.experiment.grow
         self.prices = self.prices.updated(
@@ -154,7 +172,7 @@ class Grow(Strategy):
     def need(self, expert: Expert, task: Task, window: NDArray[np.int64]) -> Need:
         """Measure what new neurons could contribute to `expert` on the window."""
         spikes = encode(task.train_inputs[window], self.experiment.stream.steps)
-        targets = self.targets(expert, task.train_labels[window])
+        targets = places(expert, torch.from_numpy(task.train_labels[window]))
         return measure_need(expert, spikes, targets, self.criterion)
 
     # where and how many -----------------------------------------------------------------
@@ -305,30 +323,127 @@ class Grow(Strategy):
             Decision(action, task.number, expert, neurons, tile, evidence)
         )
 
-    def grads(self) -> None:
-        """Hold still what an expert learnt before it was taken up again."""
+    # the inner loop ---------------------------------------------------------------------
+
+    @property
+    def trained(self) -> Expert:
+        """The expert in training."""
         if self.pupil is None:
-            return
-        for weight, dim in ((self.pupil.into_hidden, 0), (self.pupil.into_out, 1)):
+            raise MosaicError("fit needs an expert to train; learn a task first.")
+        return self.pupil
+
+    def groups(self) -> Iterable[Any]:
+        return [p for p in self.trained.parameters() if p.requires_grad]
+
+    def forward(self, given: Tensor) -> Tensor:
+        return self.trained.out_spikes(self.trained.hidden_spikes(given))
+
+    def targets(self, labels: Tensor) -> Tensor:
+        return places(self.trained, labels)
+
+    def grads(self, given: Tensor, labels: Tensor) -> None:
+        """Hold still what an expert learnt before it was taken up again."""
+        for weight, dim in ((self.trained.into_hidden, 0), (self.trained.into_out, 1)):
             if weight.grad is not None:
                 weight.grad.narrow(dim, 0, self.protected).zero_()
+
+    def programmed(self) -> Mapping[str, Tensor]:
+        number = self.experts.index(self.trained)
+        return {
+            f"{number} into hidden": self.trained.into_hidden,
+            f"{number} into out": self.trained.into_out,
+        }
+
+    # on the chip ------------------------------------------------------------------------
+
+    def blueprint(self, identity: int | None = None) -> Blueprint:
+        return self.model.blueprint()
+
+    def largest(self, stream: Stream) -> Blueprint:
+        """An expert for each task, with its share of the configured hidden neurons."""
+        model = SpikingNet(self.inputs, self.experiment.leak)
+        tasks = {task.identity: task for task in stream.tasks}
+        share = -(-sum(self.experiment.hidden) // len(tasks))
+        for task in tasks.values():
+            expert = model.add_expert(task.classes)
+            zeros = torch.zeros(share, self.inputs), torch.zeros(len(task.classes), share)
+            model.widen(expert, *zeros)
+            gates = self.experiment.gate.prototypes
+            model.add_gates(expert, torch.zeros(gates, self.inputs), torch.zeros(gates))
+        return model.blueprint()
+
+    def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
+        fired = serve(self.blueprint())
+        parts: dict[str, list[NDArray[Any]]] = {"out": [], "gate": []}
+        for number in range(len(self.experts)):
+            for kind, found in parts.items():
+                none = np.zeros((len(next(iter(fired.values()))), 0))
+                found.append(fired.get(f"expert {number}/{kind}", none))
+        classes = [expert.classes for expert in self.experts]
+        return mixture(
+            parts["out"],
+            parts["gate"],
+            classes,
+            self.labels,
+            gain=self.experiment.gate.gain,
+        )
+
+    def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
+        """Share of samples of known classes whose own expert has the busiest gate neuron."""
+        best = np.column_stack(
+            [fired[f"expert {number}/gate"].max(1) for number in range(len(self.experts))]
+        )
+        owner = {
+            label: e for e, expert in enumerate(self.experts) for label in expert.classes
+        }
+        known = np.isin(labels, list(owner))
+        right = [owner[int(label)] for label in labels[known]]
+        return {"gate_hits": float((best[known].argmax(1) == right).mean())}
+
+    def ledger(self) -> list[Stored]:
+        """Mean and spread of the novelty of each expert, 32 bits each."""
+        return [Stored("spread of novelty", 64 * len(self.experts), "host")]
+
+    # checkpoints ------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         return super().state() | {
             "gate": self.gate.state(),
-            "rng": json.dumps(self.rng.bit_generator.state),
-            "reads": [expert.mask for expert in self.experts],
+            "experts": [
+                {
+                    "classes": e.classes, "births": e.births,
+                    "into_hidden": e.into_hidden.data, "into_out": e.into_out.data,
+                    "gate_weight": e.gate_weight, "gate_bias": e.gate_bias,
+                    "reads": e.mask, "frozen": not e.into_hidden.requires_grad,
+                }
+                for e in self.experts
+            ],
+            "neurons": self.model.neurons,
             "spent": list(self.spent),
             "prices": self.prices.vector.tolist(),
-        }
+        }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
         self.gate.load_state(state["gate"])
-        self.rng.bit_generator.state = json.loads(state["rng"])
-        for expert, reads in zip(self.experts, state["reads"], strict=True):
-            expert.reads = reads
+        self.model = SpikingNet(self.model.inputs, self.model.leak)
+        for saved in state["experts"]:
+            expert = self.model.add_expert(saved["classes"])
+            expert.births = saved["births"]
+            expert.into_hidden = torch.nn.Parameter(saved["into_hidden"])
+            expert.into_out = torch.nn.Parameter(saved["into_out"])
+            expert.gate_weight, expert.gate_bias = saved["gate_weight"], saved["gate_bias"]
+            expert.reads = saved["reads"]
+            if saved["frozen"]:
+                expert.freeze()
+        self.model.neurons = state["neurons"]
         self.spent, self.prices = Cost(*state["spent"]), Prices(*state["prices"])
+
+
+def places(expert: Expert, labels: Tensor) -> Tensor:
+    """Number of each label among the classes of an expert."""
+    place = {label: k for k, label in enumerate(expert.classes)}
+    return torch.tensor([place[int(label)] for label in labels])
 
 
 def _evidence(need: Need) -> dict[str, Any]:

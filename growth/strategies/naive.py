@@ -5,12 +5,7 @@ Stored beside the network: nothing. On the chip: every task rewrites what it cha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from growth.strategies.base import Strategy
-
-if TYPE_CHECKING:
-    from growth.streams import Task
 
 __all__ = ["Naive"]
 
@@ -18,6 +13,4 @@ __all__ = ["Naive"]
 class Naive(Strategy):
     """Train one network on task after task without any care for earlier ones."""
 
-    def begin(self, task: Task) -> None:
-        if not self.experts:
-            self.dense_expert(range(self.labels))
+    needs_boundaries = False

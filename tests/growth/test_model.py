@@ -62,15 +62,21 @@ def test_an_expert_counts_its_outputs_spikes_and_its_gates():
     assert (gate[0].numpy() == fired[:, one.births["gate"]]).all()
 
 
-def test_the_plain_layers_of_an_expert_spike_as_the_expert_does():
-    one, x = expert(), spikes()
-    one.add_gates(noise(2, 6, seed=3), noise(2, seed=4).abs(), [8, 9])
-    first, cell, second, _ = one.layers()["network"]
-    out = cell_spikes(cell, second(cell_spikes(cell, first(x))))
-    assert torch.equal(out.sum(0), one(x))
-    linear, gate_cell = one.layers()["gate"]
-    assert torch.equal(cell_spikes(gate_cell, linear(x)).sum(0), one.gate_counts(x))
-    assert "gate" not in expert().layers()
+def test_the_blueprint_fires_as_the_network_does():
+    net = SpikingNet(6, leak=0.5)
+    for seed, classes in enumerate(([0, 1], [2, 3, 4])):
+        one = net.add_expert(classes)
+        net.widen(one, noise(3, 6, seed=seed), noise(len(classes), 3, seed=seed + 5))
+    net.add_gates(one, noise(2, 6, seed=3), noise(2, seed=4).abs())
+    x = spikes()
+    fired = net.blueprint().run(x)
+    outs, gates = net(x)
+    names = [f"expert {e}/{kind}" for e in (0, 1) for kind in ("hidden", "out")]
+    assert list(fired) == [*names, "expert 1/gate"]
+    for number in (0, 1):
+        assert torch.equal(fired[f"expert {number}/out"].sum(0), outs[number])
+    assert torch.equal(fired["expert 1/gate"].sum(0), gates[1])
+    assert 0 < outs[1].sum() < outs[1].numel() * len(x)
 
 
 # --- growing -----------------------------------------------------------------------------
@@ -249,9 +255,7 @@ def test_what_is_not_read_has_no_effect_even_if_somebody_writes_there():
     with torch.no_grad():
         one.into_hidden[~reads] = 5.0
     assert torch.equal(one.hidden_spikes(x), before)
-    layers = one.layers()["network"]
-    assert torch.equal(layers[0].weight, one.incoming)
-    assert (layers[0].weight[~reads] == 0).all()
+    assert (one.incoming[~reads] == 0).all()
 
 
 def test_each_widening_has_lines_of_its_own_and_reads_all_by_default():
