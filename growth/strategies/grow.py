@@ -273,6 +273,7 @@ class Grow(Strategy):
             leverage=norm2 * train.learning_rate * updates,
             loss=need.loss, outputs=outputs, gates=gates,
             gate_reads=self.gate_reads() if gates else None,
+            readable=np.arange(matrix.shape[1] + 1) < matrix.shape[1],  # no bias
         )  # fmt: skip
         return choose(
             request, offers, self.prices, left=self.budget.less(self.spent),

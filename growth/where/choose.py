@@ -50,6 +50,8 @@ class Request:
         Neurons that come with the first ones of a new expert, and are paid for too.
     gate_reads : bool array, (inputs + 1,), optional
         Lines that each of the gates reads; they have to arrive.
+    readable : bool array, (inputs + 1,), optional
+        Lines that the new neurons may read; all by default.
     """
 
     matrix: NDArray[np.float64]
@@ -58,6 +60,7 @@ class Request:
     outputs: int = 0
     gates: int = 0
     gate_reads: NDArray[np.bool_] | None = None
+    readable: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +301,8 @@ def _proposals(
     """Sets of lines worth a look: what pays if one more unit of G is worth so much in B."""
     lines = _lines(offer, neurons) @ prices.vector
     margins = MARGINS if lines.any() and request.loss < inf else MARGINS[:1]
+    if request.readable is not None:
+        lines = np.where(request.readable, lines, inf)
     seen: list[NDArray[np.bool_]] = []
     for margin in margins:
         worth = request.leverage * margin

@@ -329,6 +329,16 @@ def test_scarce_lines_go_to_the_largest_share_and_are_shared():
     assert shared.cost == Cost(1, 3, 3)  # one line brought, two synapses
 
 
+@given(problems(), budgets)
+def test_a_line_that_may_not_be_read_is_not(problem, left):
+    request, tiles, _ = problem
+    readable = np.arange(request.matrix.shape[1]) % 2 == 0
+    choice = choose(replace(request, readable=readable), tiles, Prices(), left=left)
+    assert isinstance(choice, Refusal) or not choice.reads[~readable].any()
+    shut = replace(TWO, readable=np.zeros(2, bool))
+    assert choose(shut, [offer(there=(1, 1))], Prices()).neurons == 0
+
+
 @pytest.mark.parametrize(
     ("tile", "request_", "left", "reason"),
     [
