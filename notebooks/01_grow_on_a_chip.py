@@ -306,7 +306,9 @@ test_spikes = regular_rate(test, settings.steps)  # (samples, steps, pixels)
 
 on_chip = deployment.raster(test_spikes)  # without quantisation, (samples, steps, neurons)
 in_torch = np.zeros_like(on_chip)
-fired = blueprint.run(encode(test, settings.steps))  # (steps, samples, neurons of each kind)
+fired = blueprint.run(
+    encode(test, settings.steps)
+)  # (steps, samples, neurons of each kind)
 for part in blueprint.populations:
     in_torch[..., part.births] = fired[part.name].numpy().transpose(1, 0, 2) > 0
 print(f"{in_torch.sum()} spikes in torch, {(in_torch != on_chip).sum()} differ")
