@@ -215,7 +215,7 @@ def test_what_is_served_is_what_was_trained(name, cell, pairs):
 
 @every
 def test_it_differs_from_naive_and_learns(name, pairs):
-    options = ("train.epochs=8", "hidden=[30,30]", 'train.loss="ce_count"')
+    options = ("train.epochs=8", "hidden=[30,30]")
     own = {"route_masks": ("options.tile=6",), "lora": ("options.adapter_rate=0.01",)}
     tasks = 2 if name == "lora" else 1  # whose first task is naive
     learner = learnt(name, pairs, tasks, *options, *own.get(name, ()))
