@@ -4,7 +4,9 @@ For a task t, on one random network W:
 
 1. *Knowledge transfer.* Each earlier mask's subnetwork turns a share of the new samples into
    hidden activity of its last hidden layer; a nearest-neighbour classifier on two thirds of it
-   is tested on the other third. The scores of the best start the new task, if it beats chance.
+   is tested on the other third. The scores of the best start the new task, if it beats chance;
+   those of the outputs start fresh, unlike the source, since an earlier task has silenced
+   the outputs of later classes, and spiking neurons that are silent hardly learn.
 2. *Mask.* Scores learn straight through; ``M_t`` keeps the largest ``|S|`` of each layer.
 3. *Weights.* ``W`` learns under ``M_t``, where no other task's mask is:
    ``dW = dL/dW * M_t * prod_(j != t) (1 - M_j)``.
@@ -110,7 +112,8 @@ class Exssnet(SupSup):
         if kind == "best" and found[best] <= 1 / len(task.classes):
             return start
         self.evidence |= {"start": "copied", "copied": best}
-        return self.earlier[best]
+        last = f"w{self.net.depth - 1}"
+        return {**self.earlier[best], last: start[last]}
 
     @torch.no_grad()
     def neighbours_right(self, masks: Masks, samples: Samples) -> float:

@@ -48,14 +48,17 @@ class Tiers(Strategy):
 
         Parameters
         ----------
-        frozen, common : int
-            Layers of the first and of the second tier; at least one has to be left for tasks.
+        frozen : int
+            Layers of the first tier.
+        common : int, optional
+            Layers of the second; at least one has to be left for tasks. By default all are
+            common that are neither frozen nor the last.
         common_rate, task_rate : float
             Learning rates: those of the source.
         """
 
         frozen: int = Field(default=1, ge=0)
-        common: int = Field(default=1, ge=0)
+        common: int | None = Field(default=None, ge=0)
         common_rate: float = Field(default=1e-5, ge=0)
         task_rate: float = Field(default=1e-2, gt=0)
 
@@ -65,15 +68,15 @@ class Tiers(Strategy):
         self, experiment: Experiment, stream: Stream, host: Host, seed: int
     ) -> None:
         super().__init__(experiment, stream, host, seed)
-        frozen, shared = self.options.frozen, self.options.frozen + self.options.common
-        if shared >= self.net.depth:
+        frozen, common = self.options.frozen, self.options.common
+        self.shared = max(frozen, self.net.depth - 1) if common is None else frozen + common
+        if self.shared >= self.net.depth:
             raise ConfigError(
-                f"options.frozen is {frozen} and options.common {self.options.common}, but the "
-                f"network has {self.net.depth} layers of weights; one at least must be left for "
-                "the tasks."
+                f"options.frozen is {frozen} and options.common {common}, but the network has "
+                f"{self.net.depth} layers of weights; one at least must be left for the tasks."
             )
         for name, weight in self.net.named_parameters():
-            weight.requires_grad_(frozen <= int(name[1:]) < shared)
+            weight.requires_grad_(frozen <= int(name[1:]) < self.shared)
         self.copies: dict[int, dict[str, nn.Parameter]] = {}
         self.latest: int | None = None
         self.owners = torch.zeros(
@@ -86,11 +89,10 @@ class Tiers(Strategy):
 
     def first(self) -> dict[str, nn.Parameter]:
         """A new copy of the last tier: as the network was drawn, whose own layers never learn."""
-        shared = self.options.frozen + self.options.common
         return {
             name: nn.Parameter(weight.detach().clone())
             for name, weight in self.net.weights.items()
-            if int(name[1:]) >= shared
+            if int(name[1:]) >= self.shared
         }
 
     def begin(self, task: Task) -> None:
@@ -129,11 +131,10 @@ class Tiers(Strategy):
 
     def programmed(self) -> Mapping[str, Tensor]:
         """The layers of all tasks that are learnt at once have to be there at once."""
-        shared = self.options.frozen + self.options.common
         found = {
             name: w
             for name, w in self.net.weights.items()
-            if w.ndim == 2 and int(name[1:]) < shared
+            if w.ndim == 2 and int(name[1:]) < self.shared
         }
         identities = self.owners.unique().tolist()
         for identity in identities:
