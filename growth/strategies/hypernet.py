@@ -11,6 +11,7 @@ silent. (The identity of a sample's task gives its labels away anyhow. With one 
 task pushes down the outputs of others, the next task's weights start from there since they come
 from the same h, and those outputs often stay silent for good: `heads`.)
 
+A new task starts with the one of `candidates` random embeddings that suits it best.
 Embeddings of earlier tasks stay as they are. When a task comes back, its embedding is trained
 further, and is left out of the sum.
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Hypernet", "hypernetwork_of"]
 
+LOOK = 50
+"""Samples that first embeddings are compared on."""
+
 NEVER = -1e3
 """Bias of a linear output whose label the task does not have."""
 
@@ -54,7 +59,7 @@ def hypernetwork_of(
     chunk: int,
     hidden: tuple[int, ...],
     embedding: int,
-    share: float,
+    start: float,
     generator: torch.Generator,
 ) -> Chunked:
     """Build a hypernetwork for networks of such weights, which are its theta_0.
@@ -67,7 +72,7 @@ def hypernetwork_of(
     }
     return Chunked(
         flat(net).detach().clone(), flat(spread), chunk=chunk, hidden=hidden,
-        embedding=embedding, share=share, generator=generator,
+        embedding=embedding, start=start, generator=generator,
     )  # fmt: skip
 
 
@@ -85,21 +90,24 @@ class Hypernet(Strategy):
             Weight of holding earlier outputs.
         heads : "own" or "shared"
             Whether a task has only the outputs of its own labels.
+        candidates : int
+            Random embeddings that a new task's first one is chosen from.
         chunk, embedding : int
             Weights generated at a time; dimensions of embeddings.
         layers : tuple of int
             Hidden layers of the hypernetwork.
-        share : float
+        start : float
             Size of the first generated differences to the initial weights, in units of their
             spread.
         """
 
         beta: float = Field(default=0.01, ge=0)
         heads: Literal["own", "shared"] = "own"
+        candidates: int = Field(default=8, ge=1)
         chunk: int = Field(default=200, ge=1)
         layers: tuple[int, ...] = Field(default=(100, 100), min_length=1)
         embedding: int = Field(default=8, ge=1)
-        share: float = Field(default=0.1, gt=0)
+        start: float = Field(default=0.1, gt=0)
 
     options: Options
 
@@ -111,7 +119,7 @@ class Hypernet(Strategy):
         options = self.options
         self.hyper = hypernetwork_of(
             self.net.weights, chunk=options.chunk, hidden=options.layers,
-            embedding=options.embedding, share=options.share, generator=self.torch_rng,
+            embedding=options.embedding, start=options.start, generator=self.torch_rng,
         )  # fmt: skip
         self.embeddings: dict[int, Tensor] = {}
         self.own: dict[int, Tensor] = {}  # of each task: which labels it has
@@ -120,19 +128,38 @@ class Hypernet(Strategy):
         self.held: tuple[Tensor, Tensor] | None = None  # earlier embeddings, what they gave
 
     def begin(self, task: Task) -> None:
-        self.last, size = task.identity, self.options.embedding
+        self.last = task.identity
         known = self.embeddings.get(task.identity)
-        first = torch.randn(size, generator=self.torch_rng) if known is None else known
-        self.embedding = first.clone().requires_grad_()
         labels = torch.zeros(self.labels, dtype=torch.bool)
         labels[torch.from_numpy(task.train_labels)] = True
         self.own[task.identity] = labels | self.own.get(task.identity, labels)
+        first = self.first_embedding(task) if known is None else known
+        self.embedding = first.clone().requires_grad_()
         earlier = [e for i, e in self.embeddings.items() if i != task.identity]
         self.held = None
         if earlier and self.options.beta:
             stacked = torch.stack(earlier)
             with torch.no_grad():
                 self.held = stacked, self.hyper.differences(stacked)
+
+    @torch.no_grad()
+    def first_embedding(self, task: Task) -> Tensor:
+        """Of some random embeddings, the one that suits a few samples of the task best.
+
+        What an embedding generates before it is trained is chance once h has learnt other
+        tasks: outputs that are silent with one are alive with another.
+        """
+        size = (self.options.candidates, self.options.embedding)
+        drawn = torch.randn(*size, generator=self.torch_rng)
+        some = task.train.take(np.arange(min(LOOK, len(task.train))))
+        given = self.encode(torch.from_numpy(np.ascontiguousarray(some.inputs)))
+        labels, own = torch.from_numpy(some.labels), self.own[task.identity]
+        losses = [
+            float(self.criterion(self.net(given, self.generated(e, own)), labels))
+            for e in drawn
+        ]
+        self.meter.passed(len(drawn) * len(labels))
+        return drawn[int(np.argmin(losses))]
 
     def end(self, task: Task) -> None:
         self.embeddings[task.identity] = self.embedding.detach().clone()
