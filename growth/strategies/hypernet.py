@@ -49,6 +49,9 @@ __all__ = ["Hypernet", "hypernetwork_of"]
 LOOK = 50
 """Samples that first embeddings are compared on."""
 
+ALWAYS = 0.9
+"""Share of steps from which an output counts as firing always."""
+
 NEVER = -1e3
 """Bias of a linear output whose label the task does not have."""
 
@@ -65,15 +68,26 @@ def hypernetwork_of(
     """Build a hypernetwork for networks of such weights, which are its theta_0.
 
     The spread of a layer is the root mean square of its initial weights; that of a bias, too.
+    The last layer of theta_0 is 0: random outputs start far above or below their threshold,
+    and those below learn next to nothing, since one h learns for all.
     """
     spread = {
         n: torch.full_like(w, float(w.detach().square().mean().sqrt()))
         for n, w in net.items()
     }
     return Chunked(
-        flat(net).detach().clone(), flat(spread), chunk=chunk, hidden=hidden,
+        resting_outputs(net), flat(spread), chunk=chunk, hidden=hidden,
         embedding=embedding, start=start, generator=generator,
     )  # fmt: skip
+
+
+def resting_outputs(net: Mapping[str, Tensor]) -> Tensor:
+    """Weights one after the other, with 0 in the last layer."""
+    last = max(int(name[1:]) for name in net)
+    kept = {n: w.detach() for n, w in net.items()}
+    return flat(
+        {n: torch.zeros_like(w) if int(n[1:]) == last else w for n, w in kept.items()}
+    )
 
 
 class Hypernet(Strategy):
@@ -90,6 +104,9 @@ class Hypernet(Strategy):
             Weight of holding earlier outputs.
         heads : "own" or "shared"
             Whether a task has only the outputs of its own labels.
+        rate : float
+            Learning rate, in units of the configured one: every step of h moves all weights
+            together, and with large ones all neurons come to fire always, or never.
         candidates : int
             Random embeddings that a new task's first one is chosen from.
         chunk, embedding : int
@@ -101,13 +118,14 @@ class Hypernet(Strategy):
             spread.
         """
 
-        beta: float = Field(default=0.01, ge=0)
+        beta: float = Field(default=0.03, ge=0)
         heads: Literal["own", "shared"] = "own"
+        rate: float = Field(default=0.5, gt=0)
         candidates: int = Field(default=8, ge=1)
         chunk: int = Field(default=200, ge=1)
         layers: tuple[int, ...] = Field(default=(100, 100), min_length=1)
         embedding: int = Field(default=8, ge=1)
-        start: float = Field(default=0.1, gt=0)
+        start: float = Field(default=0.3, gt=0)
 
     options: Options
 
@@ -147,19 +165,22 @@ class Hypernet(Strategy):
         """Of some random embeddings, the one that suits a few samples of the task best.
 
         What an embedding generates before it is trained is chance once h has learnt other
-        tasks: outputs that are silent with one are alive with another.
+        tasks. It has to let as many of the task's outputs fire now and then as any other does,
+        since what is silent or always fires hardly learns; of those the loss decides.
         """
         size = (self.options.candidates, self.options.embedding)
         drawn = torch.randn(*size, generator=self.torch_rng)
         some = task.train.take(np.arange(min(LOOK, len(task.train))))
         given = self.encode(torch.from_numpy(np.ascontiguousarray(some.inputs)))
         labels, own = torch.from_numpy(some.labels), self.own[task.identity]
-        losses = [
-            float(self.criterion(self.net(given, self.generated(e, own)), labels))
-            for e in drawn
-        ]
+        ranks = []
+        for embedding in drawn:
+            fired = self.net(given, self.generated(embedding, own))
+            share = (fired[:, :, own] != 0).float().mean((0, 1))
+            alive = int(((share > 0) & (share < ALWAYS)).sum())
+            ranks.append((-alive, float(self.criterion(fired, labels))))
         self.meter.passed(len(drawn) * len(labels))
-        return drawn[int(np.argmin(losses))]
+        return drawn[ranks.index(min(ranks))]
 
     def end(self, task: Task) -> None:
         self.embeddings[task.identity] = self.embedding.detach().clone()
@@ -167,6 +188,12 @@ class Hypernet(Strategy):
 
     def groups(self) -> Iterable[Any]:
         return [*self.hyper.parameters(), self.embedding]
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        optimiser = super().optimiser()
+        for group in optimiser.param_groups:
+            group["lr"] *= self.options.rate
+        return optimiser
 
     def generated(self, embedding: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
         """Weights of the network by name, with the outputs of some labels, or of all."""
@@ -229,7 +256,7 @@ class Hypernet(Strategy):
         super().load_state(state)
         self.hyper.load_state_dict(state["hyper"])
         self.hyper.spread = state["spread"]
-        self.hyper.origin = flat(self.net.weights).detach().clone()
+        self.hyper.origin = resting_outputs(self.net.weights)
         self.embeddings = {i: e.clone() for i, e in state["embeddings"].items()}
         self.embedding = state["embedding"].clone()
         self.own, self.last = dict(state["own"]), state["last"]
