@@ -112,7 +112,7 @@ class Ari(Strategy):
         self.starts = torch.stack([flat(net.weights).detach().clone() for net in nets])
         self.estimator = Estimator(self.inputs, self.labels, self.torch_rng)
         self.hyper = hypernetwork_of(
-            self.net.weights, chunk=200, hidden=(100, 100), embedding=8, share=0.1,
+            self.net.weights, chunk=200, hidden=(100, 100), embedding=8, start=0.1,
             generator=self.torch_rng,
         )  # fmt: skip
         self.codes = torch.zeros(0, 8)  # embeddings of the zoo

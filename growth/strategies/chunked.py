@@ -3,15 +3,14 @@
 A small fully connected network h reads the embedding e of a task and the embedding c of a chunk,
 and gives `chunk` weights at a time::
 
-    theta(e) = theta_0 + share * s * [h(e, c_1), h(e, c_2), ...]
+    theta(e) = theta_0 + s * [h(e, c_1), h(e, c_2), ...]
 
 theta_0 are the initial weights of the network, drawn anew from a seed whenever they are needed,
-and s is, layer by layer, their spread. Outputs of h start with variance 1, so a generated weight
-starts from theta_0 and `share` of what is usual in its layer. Without theta_0 the chunks of one
-layer start nearly alike, since they come from the same h by embeddings of few dimensions;
-without s a wide layer, whose weights are small, is generated as coarsely as a narrow one; and
-with a share of 1 one step of h moves all weights together, so far that neurons fall silent for
-good. Each of these makes what is learnt depend on the draw.
+and s is, layer by layer, their spread. The last layer of h starts so small that generated
+weights start from theta_0 and a share `start` of what is usual in their layer. Without theta_0
+the chunks of one layer start nearly alike, since they come from the same h by embeddings of few
+dimensions; without s a wide layer, whose weights are small, is generated as coarsely as a
+narrow one. Either makes what is learnt depend on the draw.
 
 Source: von Oswald, Henning, Grewe and Sacramento, "Continual learning with hypernetworks",
 ICLR 2020, section 2 and appendix (chunks); the size of the first outputs as in Chang, Flokas and
@@ -69,7 +68,7 @@ class Chunked(nn.Module):
         Rectified layers of h.
     embedding : int
         Dimensions of e, and of c.
-    share : float
+    start : float
         Standard deviation of the first generated differences, in units of s.
     generator : torch.Generator
 
@@ -77,7 +76,7 @@ class Chunked(nn.Module):
     --------
     >>> rng = torch.Generator().manual_seed(0)
     >>> net = Chunked(torch.zeros(89400), torch.ones(89400), chunk=200, hidden=(100, 100),
-    ...               embedding=8, share=0.1, generator=rng)
+    ...               embedding=8, start=0.1, generator=rng)
     >>> sum(p.numel() for p in net.parameters())  # and 20 embeddings of tasks: 35,736
     35576
     >>> net(torch.zeros(2, 8)).shape
@@ -92,17 +91,20 @@ class Chunked(nn.Module):
         chunk: int,
         hidden: Sequence[int],
         embedding: int,
-        share: float,
+        start: float,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
-        self.origin, self.spread, self.share = origin, spread, share
+        self.origin, self.spread = origin, spread
         chunks = -(-origin.numel() // chunk)
         self.chunks = nn.Parameter(torch.randn(chunks, embedding, generator=generator))
         sizes = [2 * embedding, *hidden, chunk]
         for k, (pre, post) in enumerate(itertools.pairwise(sizes)):
-            # Every layer keeps the mean square of what it reads, which rectifying halves.
-            gain = ((1 if k == 0 else 2) / pre) ** 0.5
+            # Every layer keeps the mean square of what it reads, which rectifying halves; the
+            # last one shrinks it.
+            gain = ((1 if k == 0 else 2) / pre) ** 0.5 * (
+                start if k + 2 == len(sizes) else 1
+            )
             weight = torch.randn(post, pre, generator=generator) * gain
             self.register_parameter(f"weight{k}", nn.Parameter(weight))
             self.register_parameter(f"bias{k}", nn.Parameter(torch.zeros(post)))
@@ -117,7 +119,7 @@ class Chunked(nn.Module):
         now = (embeddings @ of_task.T)[:, None] + self.chunks @ of_chunk.T + mine["bias0"]
         for k in range(1, self.depth):
             now = now.clamp(min=0) @ mine[f"weight{k}"].T + mine[f"bias{k}"]
-        return self.share * now.reshape(tasks, -1)[:, : len(self.origin)]
+        return now.reshape(tasks, -1)[:, : len(self.origin)]
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Weights of each task, (tasks, weights), from embeddings, (tasks, dimensions)."""

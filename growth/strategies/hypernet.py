@@ -11,6 +11,7 @@ silent. (The identity of a sample's task gives its labels away anyhow. With one 
 task pushes down the outputs of others, the next task's weights start from there since they come
 from the same h, and those outputs often stay silent for good: `heads`.)
 
+A new task starts with the one of `candidates` random embeddings that suits it best.
 Embeddings of earlier tasks stay as they are. When a task comes back, its embedding is trained
 further, and is left out of the sum.
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -44,6 +46,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Hypernet", "hypernetwork_of"]
 
+LOOK = 50
+"""Samples that first embeddings are compared on."""
+
+ALWAYS = 0.9
+"""Share of steps from which an output counts as firing always."""
+
 NEVER = -1e3
 """Bias of a linear output whose label the task does not have."""
 
@@ -54,21 +62,32 @@ def hypernetwork_of(
     chunk: int,
     hidden: tuple[int, ...],
     embedding: int,
-    share: float,
+    start: float,
     generator: torch.Generator,
 ) -> Chunked:
     """Build a hypernetwork for networks of such weights, which are its theta_0.
 
     The spread of a layer is the root mean square of its initial weights; that of a bias, too.
+    The last layer of theta_0 is 0: random outputs start far above or below their threshold,
+    and those below learn next to nothing, since one h learns for all.
     """
     spread = {
         n: torch.full_like(w, float(w.detach().square().mean().sqrt()))
         for n, w in net.items()
     }
     return Chunked(
-        flat(net).detach().clone(), flat(spread), chunk=chunk, hidden=hidden,
-        embedding=embedding, share=share, generator=generator,
+        resting_outputs(net), flat(spread), chunk=chunk, hidden=hidden,
+        embedding=embedding, start=start, generator=generator,
     )  # fmt: skip
+
+
+def resting_outputs(net: Mapping[str, Tensor]) -> Tensor:
+    """Weights one after the other, with 0 in the last layer."""
+    last = max(int(name[1:]) for name in net)
+    kept = {n: w.detach() for n, w in net.items()}
+    return flat(
+        {n: torch.zeros_like(w) if int(n[1:]) == last else w for n, w in kept.items()}
+    )
 
 
 class Hypernet(Strategy):
@@ -85,21 +104,28 @@ class Hypernet(Strategy):
             Weight of holding earlier outputs.
         heads : "own" or "shared"
             Whether a task has only the outputs of its own labels.
+        rate : float
+            Learning rate, in units of the configured one: every step of h moves all weights
+            together, and with large ones all neurons come to fire always, or never.
+        candidates : int
+            Random embeddings that a new task's first one is chosen from.
         chunk, embedding : int
             Weights generated at a time; dimensions of embeddings.
         layers : tuple of int
             Hidden layers of the hypernetwork.
-        share : float
+        start : float
             Size of the first generated differences to the initial weights, in units of their
             spread.
         """
 
-        beta: float = Field(default=0.01, ge=0)
+        beta: float = Field(default=0.03, ge=0)
         heads: Literal["own", "shared"] = "own"
+        rate: float = Field(default=0.5, gt=0)
+        candidates: int = Field(default=8, ge=1)
         chunk: int = Field(default=200, ge=1)
         layers: tuple[int, ...] = Field(default=(100, 100), min_length=1)
         embedding: int = Field(default=8, ge=1)
-        share: float = Field(default=0.1, gt=0)
+        start: float = Field(default=0.3, gt=0)
 
     options: Options
 
@@ -111,7 +137,7 @@ class Hypernet(Strategy):
         options = self.options
         self.hyper = hypernetwork_of(
             self.net.weights, chunk=options.chunk, hidden=options.layers,
-            embedding=options.embedding, share=options.share, generator=self.torch_rng,
+            embedding=options.embedding, start=options.start, generator=self.torch_rng,
         )  # fmt: skip
         self.embeddings: dict[int, Tensor] = {}
         self.own: dict[int, Tensor] = {}  # of each task: which labels it has
@@ -120,13 +146,13 @@ class Hypernet(Strategy):
         self.held: tuple[Tensor, Tensor] | None = None  # earlier embeddings, what they gave
 
     def begin(self, task: Task) -> None:
-        self.last, size = task.identity, self.options.embedding
+        self.last = task.identity
         known = self.embeddings.get(task.identity)
-        first = torch.randn(size, generator=self.torch_rng) if known is None else known
-        self.embedding = first.clone().requires_grad_()
         labels = torch.zeros(self.labels, dtype=torch.bool)
         labels[torch.from_numpy(task.train_labels)] = True
         self.own[task.identity] = labels | self.own.get(task.identity, labels)
+        first = self.first_embedding(task) if known is None else known
+        self.embedding = first.clone().requires_grad_()
         earlier = [e for i, e in self.embeddings.items() if i != task.identity]
         self.held = None
         if earlier and self.options.beta:
@@ -134,12 +160,40 @@ class Hypernet(Strategy):
             with torch.no_grad():
                 self.held = stacked, self.hyper.differences(stacked)
 
+    @torch.no_grad()
+    def first_embedding(self, task: Task) -> Tensor:
+        """Of some random embeddings, the one that suits a few samples of the task best.
+
+        What an embedding generates before it is trained is chance once h has learnt other
+        tasks. It has to let as many of the task's outputs fire now and then as any other does,
+        since what is silent or always fires hardly learns; of those the loss decides.
+        """
+        size = (self.options.candidates, self.options.embedding)
+        drawn = torch.randn(*size, generator=self.torch_rng)
+        some = task.train.take(np.arange(min(LOOK, len(task.train))))
+        given = self.encode(torch.from_numpy(np.ascontiguousarray(some.inputs)))
+        labels, own = torch.from_numpy(some.labels), self.own[task.identity]
+        ranks = []
+        for embedding in drawn:
+            fired = self.net(given, self.generated(embedding, own))
+            share = (fired[:, :, own] != 0).float().mean((0, 1))
+            alive = int(((share > 0) & (share < ALWAYS)).sum())
+            ranks.append((-alive, float(self.criterion(fired, labels))))
+        self.meter.passed(len(drawn) * len(labels))
+        return drawn[ranks.index(min(ranks))]
+
     def end(self, task: Task) -> None:
         self.embeddings[task.identity] = self.embedding.detach().clone()
         self.held = None
 
     def groups(self) -> Iterable[Any]:
         return [*self.hyper.parameters(), self.embedding]
+
+    def optimiser(self) -> torch.optim.Optimizer:
+        optimiser = super().optimiser()
+        for group in optimiser.param_groups:
+            group["lr"] *= self.options.rate
+        return optimiser
 
     def generated(self, embedding: Tensor, own: Tensor | None = None) -> dict[str, Tensor]:
         """Weights of the network by name, with the outputs of some labels, or of all."""
@@ -202,7 +256,7 @@ class Hypernet(Strategy):
         super().load_state(state)
         self.hyper.load_state_dict(state["hyper"])
         self.hyper.spread = state["spread"]
-        self.hyper.origin = flat(self.net.weights).detach().clone()
+        self.hyper.origin = resting_outputs(self.net.weights)
         self.embeddings = {i: e.clone() for i, e in state["embeddings"].items()}
         self.embedding = state["embedding"].clone()
         self.own, self.last = dict(state["own"]), state["last"]

@@ -16,11 +16,11 @@ from mosaic_sim.errors import ConfigError
 SMALL = ("options.chunk=50", "options.layers=[16]", "options.embedding=4")
 
 
-def hypernetwork(weights=130, chunk=50, share=0.5, seed=0, hidden=(16, 12)):
+def hypernetwork(weights=130, chunk=50, start=0.5, seed=0, hidden=(16, 12)):
     rng = torch.Generator().manual_seed(seed)
     return Chunked(
         torch.randn(weights, generator=rng), torch.rand(weights, generator=rng),
-        chunk=chunk, hidden=hidden, embedding=4, share=share, generator=rng,
+        chunk=chunk, hidden=hidden, embedding=4, start=start, generator=rng,
     )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_weights_are_generated_chunk_by_chunk():
             now = np.maximum(now, 0) if k < 2 else now
         expected.extend(now)
     assert len(part["chunks"]) == 3
-    expected = net.origin.numpy() + 0.5 * net.spread.numpy() * expected[:130]
+    expected = net.origin.numpy() + net.spread.numpy() * expected[:130]
     found = net(torch.from_numpy(np.stack([0 * code, code])))
     np.testing.assert_allclose(found[1].detach(), expected, rtol=1e-5, atol=1e-6)
 
@@ -80,21 +80,21 @@ def test_its_size_is_that_of_the_literature():
     net = hypernetwork(89_400, 200, hidden=(100, 100))
     rng = torch.Generator().manual_seed(0)
     net = Chunked(
-        net.origin, net.spread, chunk=200, hidden=(100, 100), embedding=8, share=0.1,
+        net.origin, net.spread, chunk=200, hidden=(100, 100), embedding=8, start=0.1,
         generator=rng,
     )  # fmt: skip
     assert sum(p.numel() for p in net.parameters()) + 20 * 8 == 35_736
 
 
 @pytest.mark.parametrize("hidden", [(100,), (100, 100), (60, 60, 60)])
-@pytest.mark.parametrize("share", [0.1, 1.0])
-def test_generated_differences_start_with_the_given_share(hidden, share):
+@pytest.mark.parametrize("start", [0.1, 1.0])
+def test_generated_differences_start_with_the_given_share(hidden, start):
     sizes = []
     for seed in range(20):
-        net = hypernetwork(20_000, 200, share, seed, hidden)
+        net = hypernetwork(20_000, 200, start, seed, hidden)
         code = torch.randn(1, 4, generator=torch.Generator().manual_seed(seed))
         sizes.append(float(net.differences(code).detach().square().mean()))
-    assert np.mean(sizes) ** 0.5 == pytest.approx(share, rel=0.25)
+    assert np.mean(sizes) ** 0.5 == pytest.approx(start, rel=0.25)
 
 
 def test_flat_and_shaped_undo_each_other(stream):
@@ -113,23 +113,28 @@ def test_spread_is_that_of_each_layer(stream):
     for name, spread in shaped(learner.hyper.spread, weights).items():
         rms = float(weights[name].detach().square().mean().sqrt())
         assert spread.unique().numpy() == pytest.approx(rms)
-    assert torch.equal(learner.hyper.origin, flat(weights))
+    origin = shaped(learner.hyper.origin, weights)
+    assert torch.equal(origin["w0"], weights["w0"])
+    assert not origin["w1"].any()
 
 
 def test_the_penalty_is_how_far_earlier_outputs_moved(stream):
     learner = taught(stream, "options.beta=0.3", tasks=2)
     learner.begin(stream.tasks[2])
-    before = [learner.hyper.differences(learner.embeddings[i][None])[0] for i in (0, 1)]
-    before = [b.detach() for b in before]
-    assert float(learner.penalty()) == 0
+
+    def outputs():
+        codes = [learner.embeddings[i][None] for i in (0, 1)]
+        return [learner.hyper.differences(code)[0].detach() for code in codes]
+
+    before = outputs()
+    assert float(learner.penalty().detach()) == 0
     with torch.no_grad():
         for p in learner.hyper.parameters():
             p.add_(0.01)
-    moved = [
-        float((learner.hyper.differences(learner.embeddings[i][None])[0] - before[i]).square().sum())
-        for i in (0, 1)
-    ]  # fmt: skip
-    assert float(learner.penalty()) == pytest.approx(0.3 * sum(moved) / 2, rel=1e-4)
+    moved = [float((a - b).square().sum()) for a, b in zip(outputs(), before, strict=True)]
+    assert float(learner.penalty().detach()) == pytest.approx(
+        0.3 * sum(moved) / 2, rel=1e-4
+    )
     assert sum(moved) > 0.1
 
 
@@ -139,10 +144,13 @@ def test_the_loss_is_of_the_generated_network(stream):
     inputs = torch.from_numpy(stream.tasks[1].train_inputs[:20])
     labels = torch.from_numpy(stream.tasks[1].train_labels[:20])
     given = learner.encode(inputs)
-    weights = [w.detach().numpy() for w in learner.generated(learner.embedding).values()]
+    weights = [w.detach().numpy() for w in learner.present().values()]
+    np.testing.assert_array_equal(weights[1].any(1), [k in (2, 3) for k in range(10)])
     fired = lif(lif(given.numpy() @ weights[0].T, 0.9) @ weights[1].T, 0.9)
     expected = learner.criterion(torch.from_numpy(fired), labels)
-    assert float(learner.loss(given, labels)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(learner.loss(given, labels).detach()) == pytest.approx(
+        float(expected), rel=1e-5
+    )
 
 
 def test_gradients_reach_all_that_is_trained_and_nothing_else(stream):
@@ -175,7 +183,9 @@ def test_holding_outputs_holds_what_is_served(stream):
         before = served(learner, 0)
         learner.learn(stream.tasks[1])
         after = served(learner, 0)
-        moved[beta] = sum(float((a - b).square().sum()) for a, b in zip(before, after))
+        moved[beta] = sum(
+            float((a - b).square().sum()) for a, b in zip(before, after, strict=True)
+        )
     assert moved[10.0] < 0.1 * moved[0.0]
 
 
@@ -191,7 +201,10 @@ def test_a_task_that_returns_is_trained_further_and_not_held(stream):
 
 
 def test_each_identity_is_served_its_own_on_the_same_wires(stream):
-    learner = taught(stream, "train.epochs=8", "options.beta=0.1")
+    learner = taught(
+        stream, "train.epochs=20", "train.batch=16", "train.learning_rate=0.001", "hidden=24",
+        "train.loss=ce_count", "options.beta=0.1", "options.layers=[32,32]",
+    )  # fmt: skip
     assert learner.blueprint(0).wired_like(learner.blueprint(2))
     assert not same(served(learner, 0), served(learner, 1))
     assert same(served(learner, None), served(learner, 2))
@@ -206,6 +219,23 @@ def test_each_identity_is_served_its_own_on_the_same_wires(stream):
     plain = taught(stream, "train.epochs=8", kind=Naive)
     scores = plain.scores(in_torch(shown(plain.experiment, stream.tasks[0].test)))
     assert (scores.argmax(1) == stream.tasks[0].test_labels).mean() < 0.5
+
+
+@pytest.mark.parametrize("cell", ["lif", "relu"])
+@pytest.mark.parametrize("heads", ["own", "shared"])
+def test_a_task_has_the_outputs_of_its_own_labels_only(stream, heads, cell):
+    learner = taught(
+        stream, f"options.heads={heads}", f"cell={cell}", "train.loss=ce_count", tasks=2
+    )
+    task = stream.tasks[0]
+    scores = learner.scores(in_torch(shown(learner.experiment, task.test)), 0)
+    if heads == "shared":
+        assert np.isin(served(learner, 0)[-1 if cell == "lif" else 2].any(1), [True]).all()
+    elif cell == "lif":
+        assert not scores[:, 2:].any()
+        assert scores[:, :2].any()
+    else:
+        assert set(scores.argmax(1)) <= {0, 1}
 
 
 @pytest.mark.parametrize("cell", ["lif", "relu"])
@@ -236,7 +266,7 @@ def test_ledger_counts_the_hypernetwork_and_its_embeddings(stream):
 
 @pytest.mark.parametrize(
     "changed",
-    ["options.beta=-1.0", "options.chunk=0", "options.layers=[]", "options.share=0.0"],
+    ["options.beta=-1.0", "options.chunk=0", "options.layers=[]", "options.start=0.0"],
 )
 def test_options_out_of_range_are_refused(changed, stream):
     with pytest.raises(ConfigError, match="options"):
