@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Column",
-    "StrategyComparison",
     "Row",
+    "StrategyComparison",
     "against",
     "compare",
     "load_comparison",
@@ -331,7 +331,9 @@ def _row(label: str, run: RunFolder, summary: Summary) -> Row:
         "resident_bits": [
             row["bits"] + row["stored"]["device"] + row["stored"]["sram"] for row in last
         ],
-        "shown": [_mean([row["work"]["shown"] for row in rows]) for rows in summary.metrics],
+        "shown": [
+            _mean([row["work"]["shown"] for row in rows]) for rows in summary.metrics
+        ],
         "rewritten": [
             _mean([row["work"]["rewritten"] for row in rows]) for rows in summary.metrics
         ],
