@@ -9,7 +9,7 @@ For every task:
 3. the zoo becomes those networks that serve all tasks best together, one good one for each;
 4. a chunked hypernetwork (`chunked`) is fitted to them: it generates a network's difference to
    the start it came from, and is held to what the network answers to the exemplars of the tasks
-   it serves, beside its weights;
+   it serves and to mixtures of them, beside its weights;
 5. for each task the best of the zoo is chosen and tuned on the task's exemplars.
 
 The printed algorithm does not work, in four places. It takes the smallest estimate, twice, where
@@ -17,8 +17,8 @@ the largest is meant (1, 5). Its estimator is fitted only to networks on the tas
 trained on, so it cannot rank the zoo: pairs across tasks are added (2). It consolidates by a
 plain sum over members, which keeps generalists and can drop the only specialist of a task:
 coverage instead (3). And it stops fitting the hypernetwork at a mean square error of weights
-that an output of zeros has already: here the fit ends when the generated networks answer the
-exemplars as well as those they stand for, or after `fit_steps` (4). Its integral runs "until
+that an output of zeros has already: here the fit ends when the generated networks give the
+answers of those they stand for, or after `fit_steps` (4). Its integral runs "until
 convergence"; here over the same number of updates for all.
 
 Stored beside the network: hypernetwork, estimator and recorded integrals, 16 bit, exemplars, 8
@@ -48,6 +48,8 @@ from growth.strategies.estimator import Estimator, coverage, rate_integral
 from growth.strategies.hypernet import hypernetwork_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from growth.blueprint import Blueprint
     from growth.config import Experiment
     from growth.host import Host
@@ -57,6 +59,16 @@ __all__ = ["Ari"]
 
 CHECK_EVERY = 50
 """Steps of fitting the hypernetwork between two looks at what it generates."""
+
+
+FIT_RATE = 1e-3
+"""Learning rate of fitting the hypernetwork."""
+
+ASKED = 40
+"""Questions that a generated network is asked in one step of the fit."""
+
+AGREEMENT = 0.98
+"""Share of equal answers at which a generated network stands for another."""
 
 
 class Ari(Strategy):
@@ -87,7 +99,7 @@ class Ari(Strategy):
         fit_steps : int
             Of fitting the hypernetwork, at most, after each task.
         tune : int
-            Epochs on a task's exemplars before it is served; for `exemplars_only` 30 were used.
+            Epochs on a task's exemplars before it is served; for `exemplars_only` take 30.
         """
 
         choose: Literal["estimator", "exemplars", "random"] = "estimator"
@@ -100,7 +112,7 @@ class Ari(Strategy):
         horizon: int = Field(default=10, ge=1)
         epochs: int = Field(default=300, ge=1)
         fit_steps: int = Field(default=300, ge=1)
-        tune: int = Field(default=5, ge=0)
+        tune: int = Field(default=15, ge=0)
 
     options: Options
 
@@ -176,6 +188,9 @@ class Ari(Strategy):
         chosen = coverage(worth, self.options.members, least_gain=0.005)
         self.zoo, self.roots = pool[chosen], roots[chosen]
         if self.options.knowledge == "hypernetwork":
+            known = len(self.codes)  # those before have embeddings; a new one is drawn
+            codes = [self.codes[m] if m < known else self.draw() for m in chosen]
+            self.codes = torch.stack(codes)
             self.consolidate(worth[chosen].argmax(0))
 
     def loss(self, given: Tensor, labels: Tensor) -> Tensor:
@@ -244,45 +259,59 @@ class Ari(Strategy):
         difference = self.hyper.differences(self.codes[number][None])[0]
         return self.starts[self.roots[number]] + self.hyper.spread * difference
 
+    def draw(self) -> Tensor:
+        """Return a new embedding."""
+        return torch.randn(self.codes.shape[1], generator=self.torch_rng)
+
     def consolidate(self, server: Tensor) -> None:
         """Step 4: fit the hypernetwork to the zoo; `server` is who serves each task."""
-        wanted, tasks = self.zoo, list(self.kept.values())
-        duties = [
-            torch.cat(
-                [tasks[i][0] for i in range(len(tasks)) if server[i] == m] or [tasks[0][0]]
-            )
-            for m in range(len(wanted))
+        wanted, tasks = self.zoo, [inputs for inputs, _ in self.kept.values()]
+        serves = [
+            [x for x, m in zip(tasks, server, strict=True) if m == k]
+            for k in range(len(wanted))
         ]
-        answers = [self.outputs(x, w) for x, w in zip(duties, wanted, strict=True)]
-        self.codes = torch.randn(len(wanted), 8, generator=self.torch_rng).requires_grad_()
-        optimiser = torch.optim.Adam([*self.hyper.parameters(), self.codes], 1e-3)
+        duties = [torch.cat(mine or tasks[:1]) for mine in serves]
+        self.codes.requires_grad_()
+        optimiser = torch.optim.Adam([*self.hyper.parameters(), self.codes], FIT_RATE)
         for step in range(self.options.fit_steps):
-            if step % CHECK_EVERY == 0 and self.as_good(server):
+            if step % CHECK_EVERY == 0 and self.agree(duties):
                 break
             number = step % len(wanted)
+            asked = self.more(duties[number])
+            asked = asked[torch.randperm(len(asked), generator=self.torch_rng)[:ASKED]]
             generated = self.generated(number)
             apart = (generated - wanted[number]) / self.hyper.spread
-            fired = self.net(
-                self.encode(duties[number]), shaped(generated, self.net.weights)
-            )
-            loss = apart.square().mean() + (fired.sum(0) - answers[number]).square().mean()
+            fired = self.net(self.encode(asked), shaped(generated, self.net.weights)).sum(0)
+            answers = self.outputs(asked, wanted[number])
+            loss = apart.square().mean() + (fired - answers).square().mean()
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-            self.meter.passed(len(duties[number]))
+            self.meter.passed(len(asked))
         self.codes = self.codes.detach()
         with torch.no_grad():
             self.zoo = torch.stack([self.generated(m) for m in range(len(wanted))])
 
+    def more(self, inputs: Tensor) -> Tensor:
+        """Still exemplars, and as many mixtures of two: questions that need no labels."""
+        if inputs.ndim != 2:
+            return inputs
+        one, two = (
+            inputs[torch.randperm(len(inputs), generator=self.torch_rng)] for _ in range(2)
+        )
+        share = torch.rand(len(inputs), 1, generator=self.torch_rng)
+        return torch.cat([inputs, torch.lerp(two.float(), one.float(), share)])
+
     @torch.no_grad()
-    def as_good(self, server: Tensor) -> bool:
-        """Whether generated networks answer exemplars as well as those they stand for."""
-        for (inputs, labels), m in zip(self.kept.values(), server.tolist(), strict=True):
+    def agree(self, duties: Sequence[Tensor]) -> bool:
+        """Whether generated networks answer as those they stand for, on their duties."""
+        for number, inputs in enumerate(duties):
+            asked = self.more(inputs)
             now, then = (
-                (self.outputs(inputs, w).argmax(1) == labels).float().mean()
-                for w in (self.generated(m), self.zoo[m])
+                self.outputs(asked, w).argmax(1)
+                for w in (self.generated(number), self.zoo[number])
             )
-            if now < then:
+            if (now == then).float().mean() < AGREEMENT:
                 return False
         return True
 
@@ -295,11 +324,20 @@ class Ari(Strategy):
         else:
             chosen, source = self.worth(self.zoo).argmax(0).tolist(), self.zoo
         for number, (identity, exemplars) in zip(chosen, self.kept.items(), strict=True):
-            self.write(source[number])
-            if self.options.tune:
-                samples = Samples.of(exemplars[0].numpy(), exemplars[1].numpy())
-                self.fit(samples, self.options.tune)
-            self.served[identity] = flat(self.net.weights).detach().clone()
+            self.served[identity] = self.tuned(source[number], *exemplars)
+
+    def tuned(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Weights trained on a few exemplars, unless that makes them worse at these."""
+        if not self.options.tune:
+            return weights.clone()
+        self.write(weights)
+        self.fit(Samples.of(inputs.numpy(), labels.numpy()), self.options.tune)
+        trained = flat(self.net.weights).detach().clone()
+        before, after = (
+            float((self.outputs(inputs, w).argmax(1) == labels).float().mean())
+            for w in (weights, trained)
+        )
+        return trained if after >= before else weights.clone()
 
     def blueprint(self, identity: int | None = None) -> Blueprint:
         last = -1 if self.task is None else self.task.identity

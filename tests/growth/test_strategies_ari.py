@@ -241,6 +241,50 @@ def test_tuning_trains_on_exemplars_only(stream):
     assert torch.equal(torch.from_numpy(samples.inputs), learner.kept[0][0])
 
 
+def test_tuning_that_harms_is_undone(stream):
+    learner = taught(stream, "train.epochs=8", tasks=1)
+    weights, (x, y) = learner.zoo[0].clone(), learner.kept[0]
+    said = (counts(weights, x).argmax(1) == y.numpy()).mean()
+    assert said > 0.5
+    learner.fit = lambda *_: learner.write(torch.zeros_like(weights))
+    assert torch.equal(learner.tuned(weights, x, y), weights)
+    better = weights * 1.01
+    learner.fit = lambda *_: learner.write(better)
+    if (counts(better, x).argmax(1) == y.numpy()).mean() >= said:
+        assert torch.equal(learner.tuned(weights, x, y), better)
+
+
+def test_mixtures_lie_between_two_exemplars(stream):
+    learner = made(stream)
+    inputs = torch.rand(6, 64, generator=torch.Generator().manual_seed(0))
+    found = learner.more(inputs)
+    assert torch.equal(found[:6], inputs)
+    for row in found[6:]:
+        sides = [
+            torch.linalg.lstsq((a - b)[:, None], (row - b)[:, None]).solution.item()
+            for a, b in itertools.permutations(inputs, 2)
+            if torch.allclose(
+                row - b, (a - b) * ((row - b) @ (a - b) / (a - b).square().sum()), atol=1e-5
+            )
+        ]
+        assert any(-1e-4 <= side <= 1 + 1e-4 for side in sides) or any(
+            torch.allclose(row, x, atol=1e-6) for x in inputs
+        )
+    moving = torch.zeros(3, 8, 64, dtype=torch.bool)
+    assert learner.more(moving) is moving
+
+
+def test_a_network_that_stays_keeps_its_embedding(stream):
+    learner = taught(stream, "options.trained=1", tasks=1)
+    code = learner.codes.clone()
+    learner.draw = lambda: torch.full((8,), 5.0)
+    learner.consolidate = lambda server: None
+    learner.learn(stream.tasks[1])
+    assert len(learner.zoo) == 2
+    assert any(torch.equal(row, code[0]) for row in learner.codes)
+    assert any(torch.equal(row, torch.full((8,), 5.0)) for row in learner.codes)
+
+
 @pytest.mark.parametrize("choose", ["estimator", "exemplars"])
 def test_tasks_are_kept(stream, choose):
     learner = taught(
@@ -290,7 +334,9 @@ def test_small_error_of_weights_is_not_taken_for_knowledge(stream):
     learner.codes = torch.zeros(len(learner.zoo), 8)
     apart = (learner.generated(0) - learner.zoo[0]).square().mean()
     assert float(apart.detach()) < 0.05
-    assert not learner.as_good(torch.tensor([0]))
+    assert not learner.agree([learner.kept[0][0]])
+    learner.zoo = learner.generated(0)[None].detach()
+    assert learner.agree([learner.kept[0][0]])
 
 
 def test_the_baseline_has_no_zoo(stream):
