@@ -97,6 +97,48 @@ def run(
 
 
 @app.command()
+def compare(
+    config: Annotated[str, typer.Argument(help="A TOML file with [[compare]] entries.")],
+    root: Root = Path("runs"),
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds 0 to N - 1, instead of the file's.")
+    ] = None,
+    jobs: Jobs = None,
+    settings: Settings = None,
+) -> None:
+    """Run several strategies on one stream and one chip, and print the table.
+
+    Without a [chip] in the file, the smallest chip is looked for on which every network is
+    legal. Killed and called again, it goes on where it was.
+    """
+    from growth import comparison as comparing
+    from growth.comparison_drawing import draw_rows, write_rows
+
+    console = _console()
+    wanted = comparing.load_comparison(config, settings or (), seeds=seeds)
+    runs, folder = comparing.compare(wanted, root, jobs=jobs, console=console)
+    rows = comparing.rows_of(runs)
+    for table in comparing.tables(rows, wanted.reference):
+        console.print(table)
+    for row in rows:
+        if row.ended:
+            console.print(f"[yellow]ended[/]   {row.label}: {row.ended}", soft_wrap=True)
+    console.print(
+        "[dim]samples: forward and backward for a task, however often · "
+        f"p: exact sign-flip test against {wanted.reference}, Holm · compute and routing: "
+        "energy of an inference · writes: one reprogramming after a task · in place: learning a "
+        "task on the chip, step by step · switch: from one task's program to the next · life: "
+        "tasks until the mean device is worn out by writes[/]",
+        soft_wrap=True,
+    )
+    _chip_note(console, next(iter(runs.values())).path)
+    for path in write_rows(rows, wanted.reference, folder):
+        console.print(f"table   {path}", highlight=False, soft_wrap=True)
+    for drawing in draw_rows(rows, folder, title=wanted.name):
+        console.print(f"figure  {drawing}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def show(runs: Runs) -> None:
     """Print the tables of one run, or several side by side."""
     _show(_console(), runs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tomllib
@@ -16,7 +17,8 @@ from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
     "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "Section",
-    "StreamConfig", "TrainConfig", "load_experiment", "packaged_experiments",
+    "StreamConfig", "TrainConfig", "experiment_of", "load_experiment", "packaged_experiments",
+    "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -123,17 +125,24 @@ class GateConfig(Section):
     """The mixture-of-experts gate.
 
     "Nobody" stands at novelty `nobody`, in standard deviations of an expert's own inputs;
-    inputs are new when its mean share in explaining them exceeds `novelty_above`.
+    inputs are new when its mean share in explaining them exceeds `novelty_above`. Gate neurons
+    read at most a share `lines` of the lines of a tile; the rest is for hidden neurons.
     """
 
     prototypes: int = Field(default=10, ge=1)
+    lines: float = Field(default=0.75, gt=0, le=1)
     gain: float = Field(default=0.5, gt=0)
     nobody: float = Field(default=1.0, gt=0)
     novelty_above: float = Field(default=0.5, ge=0, lt=1)
 
 
 class GrowConfig(Section):
-    """When, how many and at which exchange rate of loss for energy."""
+    """When, where, how many and at which exchange rate of loss for energy.
+
+    Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
+    `write_budget`; none by default. They are meant to last for `horizon` tasks: each task that
+    spends twice its share raises the price of a share by `dual_rate` in units of the loss.
+    """
 
     window: int = Field(default=128, ge=8)
     rounds: int = Field(default=6, ge=1)
@@ -141,6 +150,12 @@ class GrowConfig(Section):
     scale: float = Field(default=0.5, gt=0)
     loss_per_nanojoule: float = Field(default=1e-3, ge=0)
     inferences: float = Field(default=1e6, gt=0)
+    where: Literal["price", "cost-blind", "benefit-blind", "nearest", "random"] = "price"
+    energy_budget: float | None = Field(default=None, ge=0)
+    device_budget: float | None = Field(default=None, ge=0)
+    write_budget: float | None = Field(default=None, ge=0)
+    horizon: int = Field(default=10, ge=1)
+    dual_rate: float = Field(default=0.1, ge=0)
 
 
 class Experiment(Section):
@@ -178,7 +193,9 @@ class Experiment(Section):
     @field_validator("hidden", mode="before")
     @classmethod
     def _one_layer(cls, hidden: Any) -> Any:
-        return (hidden,) if isinstance(hidden, int) else tuple(hidden)
+        if isinstance(hidden, int) and not isinstance(hidden, bool):
+            return (hidden,)
+        return tuple(hidden) if isinstance(hidden, list) else hidden
 
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
@@ -218,11 +235,22 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
     >>> load_experiment("split-digits-grow", ["chip.rows=2"]).chip.rows
     2
     """
+    return experiment_of(read_tables(source), settings, Path(source).name)
+
+
+def read_tables(source: str | Path) -> dict[str, Any]:
+    """Read a TOML file, or one that comes with the package by name.
+
+    Raises
+    ------
+    ConfigError
+        If it is missing or not TOML.
+    """
     path = Path(source)
     if str(source) in packaged_experiments():
         path = _FOLDER / f"{source}.toml"
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         raise ConfigError(
             f"There is no configuration {str(source)!r}; give a TOML file or one of "
@@ -230,12 +258,23 @@ def load_experiment(source: str | Path, settings: Sequence[str] = ()) -> Experim
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path.name} is not TOML: {error}.") from None
+
+
+def experiment_of(tables: dict[str, Any], settings: Sequence[str], file: str) -> Experiment:
+    """Check the tables of a file, with changes applied on top.
+
+    Raises
+    ------
+    ConfigError
+        As `load_experiment`; `file` is named.
+    """
+    tables = copy.deepcopy(tables)
     for setting in settings:
         _apply(tables, setting)
     try:
         return Experiment.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:
-        raise ConfigError(f"{path.name}: {_explain(error, Experiment)}") from None
+        raise ConfigError(f"{file}: {_explain(error, Experiment)}") from None
 
 
 def _apply(tables: dict[str, Any], setting: str) -> None:

@@ -65,7 +65,8 @@ def regular_rate(intensity: NDArray[Any], steps: int) -> NDArray[np.bool_]:
         at = tuple(int(i) for i in np.argwhere(outside)[0])
         raise MosaicError(f"intensity[{at}] is {values[at]}; it must lie between 0 and 1.")
     fired = np.empty((len(values), steps, values.shape[-1]), np.bool_)
-    before, total = np.zeros_like(fired[:, 0], np.float64), 0.0
+    before = np.zeros_like(fired[:, 0], np.float64)
+    total = before
     for t in range(
         steps
     ):  # step by step, since the sums of all steps do not fit the caches

@@ -13,7 +13,7 @@ import torch
 from growth.bridge import MosaicHost, make_host, save_program, save_routing
 from growth.measure import measure
 from growth.samples import join
-from growth.strategies import STRATEGIES, refuse_stream
+from growth.strategies import STRATEGIES, make_criterion, refuse_stream
 from growth.streams import Stream, Task, check_protocol, configured
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, suggest
 from mosaic_sim.files import write_whole
@@ -109,6 +109,7 @@ def check_experiment(experiment: Experiment) -> Technology:
         )
     strategy = STRATEGIES[experiment.strategy]
     strategy.Options.read(experiment.options, "options")
+    make_criterion(experiment)
     refuse_stream(
         strategy, experiment.strategy, make_stream(experiment, experiment.seeds[0])
     )

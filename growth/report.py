@@ -79,18 +79,27 @@ class Summary:
         return mean
 
     @property
+    def accuracies(self) -> list[float]:
+        """Average accuracy at the end, of each seed."""
+        return [average_accuracy(self.matrix(k)) for k in range(len(self.metrics))]
+
+    @property
     def accuracy(self) -> Estimate:
         """Average accuracy at the end."""
-        return estimate(
-            [average_accuracy(self.matrix(k)) for k in range(len(self.metrics))]
-        )
+        return estimate(self.accuracies)
+
+    @property
+    def forgettings(self) -> list[float] | None:
+        """Forgetting at the end, of each seed; None where it is undefined."""
+        lost = [forgetting(self.matrix(k)) for k in range(len(self.metrics))]
+        known = [value for value in lost if value is not None]
+        return known if len(known) == len(lost) else None
 
     @property
     def forgetting(self) -> Estimate | None:
         """Forgetting at the end; None where it is undefined."""
-        lost = [forgetting(self.matrix(k)) for k in range(len(self.metrics))]
-        known = [value for value in lost if value is not None]
-        return estimate(known) if len(known) == len(lost) else None
+        lost = self.forgettings
+        return None if lost is None else estimate(lost)
 
     def last(self, record: str, key: str) -> Estimate:
         """Estimate of a number in the last record of each seed."""

@@ -83,7 +83,7 @@ def leaky(
         G[t] = s'[t] * dL/ds[t] + k[t] * dL/dm[t] + k[t] * beta * (1 - r[t+1]) * G[t+1]
 
     where ``1 - r`` is there for reset to zero only, and ``k[t] = dm[t]/dv[t]`` is 1 with
-    delayed reset. ``G`` is the gradient by the current as well.
+    delayed reset. ``G`` is the gradient by the current as well. There is no second derivative.
 
     Parameters
     ----------
@@ -189,10 +189,11 @@ def rule_of(cell: nn.Module) -> Rule | None:
         return None
     special = (cell.inhibition, cell.state_quant, cell.init_hidden, cell.surrogate_disable)
     hooks = (cell._forward_hooks, cell._forward_pre_hooks, cell._backward_hooks)
-    graded: Any = cell.graded_spikes_factor
+    parts: Any = cell
+    graded = parts.graded_spikes_factor
     if any(special) or any(hooks) or graded.requires_grad or not bool((graded == 1).all()):
         return None
-    for values in (cell.beta, cell.threshold):
+    for values in (parts.beta, parts.threshold):
         if values.ndim > 1 or (values.ndim == 1 and values.dtype == torch.float64):
             return None
     # snnTorch's surrogates are closures; name and slope are to be had from nowhere else.

@@ -30,6 +30,7 @@ from mosaic_sim.simulate import simulate
 from mosaic_sim.spikes import Events
 from mosaic_sim.steps import Steps, price_steps
 from mosaic_sim.technology import Technology, load_technology, technology_preset
+from mosaic_sim.together import Together, fit_together
 from mosaic_sim.wear import Lifetime, Writing, lifetime, write_bill
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "RoutingError",
     "Steps",
     "Technology",
+    "Together",
     "Writing",
     "chip_preset",
     "compare",
@@ -61,6 +63,7 @@ __all__ = [
     "count_events",
     "device_count",
     "fit",
+    "fit_together",
     "join",
     "lifetime",
     "load_chip",

@@ -22,7 +22,7 @@ from growth.config import Section
 from growth.encode import regular_rate
 from growth.layered import Layered
 from growth.meter import Meter
-from mosaic_sim.errors import MosaicError
+from mosaic_sim.errors import ConfigError, MosaicError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from growth.samples import Samples
     from growth.streams import Batch, Stream, Task
 
-__all__ = ["Progress", "Stored", "Strategy", "encode", "refuse_stream", "silent"]
+__all__ = [
+    "Progress", "Stored", "Strategy", "encode", "make_criterion", "refuse_stream", "silent",
+]  # fmt: skip
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -53,8 +55,19 @@ def encode(inputs: NDArray[Any], steps: int) -> Tensor:
 
 
 def make_criterion(experiment: Experiment) -> Criterion:
-    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets."""
+    """Return snnTorch's loss on output spikes (steps, samples, classes) and targets.
+
+    Raises
+    ------
+    ConfigError
+        If a network that does not spike is asked for a mean square of spike counts.
+    """
     settings = experiment.train
+    if experiment.cell == "relu" and settings.loss != "ce_count":
+        raise ConfigError(
+            f"train.loss is {settings.loss!r}, but cell is 'relu', which has no spikes to count: "
+            'set train.loss = "ce_count".'
+        )
     if settings.loss == "ce_count":
         loss: Criterion = snntorch.functional.ce_count_loss()
     else:
@@ -96,6 +109,9 @@ class Strategy:
     ----------
     net : Layered
         The network of the configured sizes that most strategies train.
+    taken_for : int64 array, (samples,), or None
+        Number of the task that each sample of the last `scores` was taken for, if the
+        strategy asks that; for the record.
     """
 
     class Options(Section):
@@ -125,6 +141,8 @@ class Strategy:
         self.decisions: list[Decision] = []
         self.ended: str | None = None
         self.task: Task | None = None  # the one being learnt, or learnt last
+        self.rows = torch.zeros(0, dtype=torch.int64)  # of its samples: the batch in `fit`
+        self.taken_for: NDArray[np.int64] | None = None
         self.criterion = make_criterion(experiment)
         self.net = self.make_net()
         self.meter = Meter(experiment.device.levels)
@@ -175,13 +193,22 @@ class Strategy:
         """
         return self.net.blueprint()
 
+    def largest(self, stream: Stream) -> Blueprint:
+        """The largest network that the stream may come to need on the chip.
+
+        A chip for several strategies is made for this one. By default what the strategy
+        starts with.
+        """
+        return self.blueprint()
+
     def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
         """Score the labels of some samples, (samples, labels); larger is likelier.
 
         Parameters
         ----------
         serve : callable
-            Runs a blueprint on the samples and returns what it fired; every call is billed.
+            Runs a blueprint on the samples, or on some rows of them, and returns what it fired;
+            every call is billed.
         identity : int, optional
             Of the task that all samples belong to, if the stream shows it.
         """
@@ -251,6 +278,7 @@ class Strategy:
         for _ in range(epochs):
             order = torch.randperm(len(labels), generator=self.torch_rng)
             for part in order.split(size):
+                self.rows = part
                 self.step(optimiser, inputs[part], labels[part])
                 done += 1
                 if done % 20 == 0 or done == updates:

@@ -269,8 +269,13 @@ def refusals(tmp_path, run):
             ("run", "split-digits-grow", "--set", "chip.rows"),
             "not of the form section.key=value",
         ),
-        (("demo", "--set", "hidden=-1"), "hidden is -1"),
+        (("demo", "--set", "hidden=-1"), "hidden.0 is -1"),
         (("run", "split-digits-naive", "--runs", file), "Cannot write to"),
+        (("run", "split-digits-naive", "--set", "strategy=niave"), "Did you mean 'naive'?"),
+        (
+            ("run", "split-digits-naive", "--set", "options.rate=1"),
+            "unknown key 'options.rate'. It takes nothing.",
+        ),
         (("price", run, "--technology", "rram-2nm"), "Did you mean 'rram-22nm'?"),
         (("price", run, "--technology", "absent.toml"), "There is no technology file"),
         (

@@ -50,15 +50,16 @@ def leaves(section: type[BaseModel], path=""):
         ),
         ("zebra.x=1", "unknown key 'zebra'. It takes"),
         # wrong types
-        ("hidden=2.5", "hidden is 2.5: Input should be a valid integer"),
-        ("hidden='8'", "hidden is '8': Input should be a valid integer"),
+        ("hidden=2.5", "hidden is 2.5: Input should be a valid array"),
+        ("hidden='8'", "hidden is '8': Input should be a valid array"),
         ("leak=true", "leak is True: Input should be a valid number"),
         ("seeds=0", "seeds is 0: Input should be a valid array"),
         ("seeds=[1.5]", "seeds.0 is 1.5"),
         ("chip=3", "chip is 3"),
         ("technology=5", "technology is 5: Input should be a valid string"),
         # out of range
-        ("hidden=-1", "hidden is -1: Input should be greater than or equal to 1"),
+        ("hidden=-1", "hidden.0 is -1: Input should be greater than or equal to 1"),
+        ("hidden=[8,0]", "hidden.1 is 0: Input should be greater than or equal to 1"),
         (
             "train.learning_rate=0",
             "train.learning_rate is 0: Input should be greater than 0",
@@ -86,7 +87,6 @@ def leaves(section: type[BaseModel], path=""):
         ("technology=rram-130", "Unknown technology 'rram-130'. Did you mean 'rram-130nm'"),
         ("technology=none.toml", "There is no technology file 'none.toml'"),
         ("stream.dataset=digit", "Unknown data set 'digit'. Did you mean 'digits'"),
-        ("strategy=gro", "strategy is 'gro': Input should be 'naive', 'grow' or 'joint'"),
         ("train.loss=ce", "train.loss is 'ce': Input should be 'ce_count' or 'mse_count'"),
         ("name=../up", "name is '../up': String should match pattern"),
         # seeds and tasks
@@ -179,6 +179,7 @@ OTHER = {
     **{f"stream.{flag}": True for flag in (
         "rates", "by_group", "shuffle_classes", "relabel", "random_angles", "mixed", "identity",
     )},
+    "hidden": (3, 4), "options": {"memory": 5}, "cell": "relu", "train.optimiser": "sgd",
     "stream.keep_first": False, "stream.boundaries": False,
 }  # fmt: skip
 

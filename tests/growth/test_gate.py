@@ -124,6 +124,14 @@ def networks(gate):
     return made
 
 
+def gate_of(expert):
+    """The gate neurons of an expert alone, as a network."""
+    weight, bias = expert.gate_weight, expert.gate_bias
+    linear = torch.nn.Linear(weight.shape[1], weight.shape[0])
+    linear.load_state_dict({"weight": weight, "bias": bias})
+    return from_snntorch(torch.nn.Sequential(linear, expert.cell))
+
+
 @pytest.mark.parametrize("steps", [8, 16])
 def test_gate_neurons_rank_experts_as_the_distance_does_also_in_16_levels(
     gate, data, steps
@@ -136,9 +144,7 @@ def test_gate_neurons_rank_experts_as_the_distance_does_also_in_16_levels(
     counts = [e.gate_counts(encode(x, steps)).numpy().max(1) for e in experts]
     assert (np.column_stack(counts).argmax(1) == nearest).mean() >= 0.93
 
-    network = join(
-        {str(k): from_snntorch(e.layers()["gate"]) for k, e in enumerate(experts)}
-    )
+    network = join({str(k): gate_of(e) for k, e in enumerate(experts)})
     chip = Chip(1, 1, neurons_per_tile=50, tile_lines=64, r0_lines=64, r1_lines=64)
     placement = place(network, chip)
     program = compile_program(

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import softmax
-from tiny import quiet, records, run, tiny
+from tiny import quiet, records, run, tiny, torch_raster
 
 from growth.bridge import load_program, load_routing, make_technology, price
 from growth.encode import regular_rate
 from growth.experiment import run_experiments
 from growth.host import Unlimited
 from growth.learner import check_experiment, make_stream, run_seed, whole
+from growth.measure import in_torch
 from growth.runs import RunFolder, open_run
 from growth.strategies import STRATEGIES
 from mosaic_sim import MosaicError, simulate
 from mosaic_sim.image import devices
 
-every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+every_strategy = pytest.mark.parametrize("name", ["naive", "grow", "joint"])
 MICRO = ("train.epochs=1", "stream.steps=4", "hidden=4", "stream.test_share=0.9")
 
 
@@ -179,33 +180,46 @@ def test_a_damaged_checkpoint_is_refused_with_what_to_do(micro, tmp_path):
 def test_recorded_accuracies_are_those_of_the_stored_program(name, runs):
     folder = runs[name]
     spikes, labels = test_samples(make_stream(folder.experiment, 0))
-    experts = experts_of(folder)
+    experts = experts_of(folder) if name == "grow" else []
     for row in folder.seed(0).lines("metrics"):
         program = load_program(folder.seed(0).path / f"program-{row['task']}.npz")
         counts = simulate(program, spikes, threads=1).counts[:, program.first_neuron :]
         known = [(c, b) for c, b in experts if max(b["out"]) < row["neurons"]]
         scores = np.zeros((len(labels), 10))
-        gates = [counts[:, b["gate"]].max(1) if b["gate"] else 0 * labels for _, b in known]
-        weights = softmax(0.5 * np.column_stack(gates), axis=1)
-        for e, (classes, births) in enumerate(known):
-            opinion = softmax(0.5 * counts[:, births["out"]], axis=1)
-            scores[:, classes] += weights[:, [e]] * opinion
+        if name == "grow":
+            gates = [counts[:, b["gate"]].max(1) for _, b in known]
+            weights = softmax(0.5 * np.column_stack(gates), axis=1)
+            for e, (classes, births) in enumerate(known):
+                opinion = softmax(0.5 * counts[:, births["out"]], axis=1)
+                scores[:, classes] += weights[:, [e]] * opinion
+        else:
+            scores = counts[:, 12:]
         hit = scores.argmax(1) == labels
-        assert row["accuracy"] == [hit[np.isin(labels, c)].mean() for c in ([0, 1], [2, 3])]
+        tasks = [np.isin(labels, c) for c in ([0, 1], [2, 3])]
+        assert row["accuracy"] == [hit[own].mean() for own in tasks]
+        within = [
+            (scores[own][:, c].argmax(1) + c[0] == labels[own]).mean()
+            for own, c in zip(tasks, ([0, 1], [2, 3]), strict=True)
+        ]
+        assert row["accuracy_within_task"] == within
         assert row["neurons"] == program.leak.size
+        assert row["synapses"] == len(program.weight)
         assert row["tiles"] == len(set(program.tile.tolist()))
         assert row["free_tiles"] == 16 - row["tiles"]
-        assert row["hidden"] == [len(b["hidden"]) for _, b in known]
-        owner = [next(e for e, (_, b) in enumerate(known) if n in chain(*b.values()))
-                 for n in range(row["neurons"])]  # fmt: skip
-        assert row["owner"] == owner
         if name == "grow":
+            owner = [next(e for e, (_, b) in enumerate(known) if n in chain(*b.values()))
+                     for n in range(row["neurons"])]  # fmt: skip
+            assert row["owner"] == owner
+            assert row["owners"] == [f"expert {e}" for e in range(len(known))]
             own = np.array([0, 0, 1, 1])[labels]
             seen = own < len(known)
             assert (
                 row["gate_hits"]
                 == (np.column_stack(gates)[seen].argmax(1) == own[seen]).mean()
             )
+        else:
+            assert row["owners"] == ["layer 1", "out"]
+            assert row["owner"] == [0] * 12 + [1] * 10
 
 
 def test_the_accuracy_in_snntorch_is_that_of_the_stored_model(runs):
@@ -215,13 +229,12 @@ def test_the_accuracy_in_snntorch_is_that_of_the_stored_model(runs):
     learner = STRATEGIES["grow"](folder.experiment, stream, Unlimited(), 0)
     state = torch.load(folder.seed(0).path / "checkpoint.pt", weights_only=True)
     learner.load_state(state["strategy"])
-    raster = learner.raster(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
-    hit = learner.predict(raster.sum(1, dtype=np.int64)) == labels
+    hit = learner.scores(in_torch(spikes)).argmax(1) == labels
     row = folder.seed(0).lines("metrics")[-1]
     assert row["accuracy_snntorch"] == [
         hit[np.isin(labels, c)].mean() for c in ([0, 1], [2, 3])
     ]
-    assert row["spikes_snntorch"] == raster.sum()
+    assert row["spikes_snntorch"] == torch_raster(learner.blueprint(), spikes).sum()
     assert row["predictions"] == len(labels)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from growth.config import Experiment, load_experiment
 from growth.learner import run_seed
@@ -15,10 +16,10 @@ RECORDS = ("metrics", "growth", "cost")
 
 
 def tiny(strategy: str, *settings: str) -> Experiment:
-    """Two tasks of two digits, two epochs, one seed."""
+    """Two tasks of two digits, two epochs, one seed; so little training gains little."""
     small = (
         "seeds=[0]", "train.epochs=2", "train.batch=32", "stream.classes=[[0,1],[2,3]]",
-        "stream.steps=8", "hidden=12",
+        "stream.steps=8", "hidden=12", "grow.loss_per_nanojoule=3e-4",
     )  # fmt: skip
     return load_experiment(f"split-digits-{strategy}", (*small, *settings))
 
@@ -39,6 +40,17 @@ def records(folder: RunFolder, seed: int = 0) -> dict[str, bytes]:
     """What has to be the same byte for byte, by name."""
     part = folder.seed(seed).path
     return {name: (part / f"{name}.jsonl").read_bytes() for name in RECORDS}
+
+
+def torch_raster(blueprint, spikes):
+    """Spikes of all neurons by number, (samples, steps, neurons), as the package runs them."""
+    found = blueprint.run(torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32)))
+    fired = np.zeros((*spikes.shape[:2], blueprint.neurons), np.bool_)
+    for population in blueprint.populations:
+        fired[..., population.births] = (
+            found[population.name].numpy().transpose(1, 0, 2) > 0
+        )
+    return fired
 
 
 def lif(current: np.ndarray, leak: float) -> np.ndarray:
