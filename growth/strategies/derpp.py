@@ -47,11 +47,12 @@ class DERpp(Remembering):
         """How many exemplars, how much their answers and their labels weigh.
 
         `batch` exemplars are drawn for each of the two, as many as there are new samples by
-        default.
+        default. The default `alpha` is the better of 0.5 and 1 on a held out fifth of the
+        training digits of two seeds; `beta` was not tuned.
         """
 
         memory: int = Field(default=200, ge=1)
-        alpha: float = Field(default=0.2, ge=0)
+        alpha: float = Field(default=0.5, ge=0)
         beta: float = Field(default=1.0, ge=0)
         batch: int | None = Field(default=None, ge=1)
 

@@ -62,10 +62,11 @@ class EWC(Strategy):
 
         `fisher` "exact" takes the expectation over all answers, "sampled" draws one for each
         sample, "empirical" takes the given label, which is another quantity; `samples` of a
-        task are used, or all.
+        task are used, or all. The default strength is the best of 10, 30, 100 and 1,000 on a
+        held out fifth of the training digits of two seeds (spiking, mean squares).
         """
 
-        strength: float = Field(default=100.0, ge=0)
+        strength: float = Field(default=30.0, ge=0)
         fisher: Literal["exact", "sampled", "empirical"] = "exact"
         samples: int | None = Field(default=200, ge=1)
 
@@ -179,5 +180,5 @@ class OnlineEWC(EWC):
 
     def add(self, name: str, fisher: Tensor, weight: Tensor) -> None:
         if name in self.importance:
-            fisher = self.importance[name] + self.options.decay * fisher
+            fisher = self.options.decay * self.importance[name] + fisher
         self.importance[name], self.anchor[name] = fisher, weight

@@ -40,9 +40,13 @@ class LwF(Strategy):
     """Keep the answers of the network before the task, on the samples of the task."""
 
     class Options(Section):
-        """How much the teacher weighs, and how soft its answers are."""
+        """How much the teacher weighs, and how soft its answers are.
 
-        strength: float = Field(default=1.0, ge=0)
+        The default strength is the best of 1, 3, 10, 30 and 100 on a held out fifth of the
+        training digits of two seeds (spiking, mean squares); the paper has 1.
+        """
+
+        strength: float = Field(default=10.0, ge=0)
         temperature: float = Field(default=2.0, gt=0)
 
     options: Any

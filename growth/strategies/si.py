@@ -40,9 +40,13 @@ class SI(Strategy):
     """Hold weights by how much their own way has lowered the loss."""
 
     class Options(Section):
-        """How firmly, and what keeps weights that hardly moved from weighing too much."""
+        """How firmly, and what keeps weights that hardly moved from weighing too much.
 
-        strength: float = Field(default=0.1, ge=0)
+        The default strength is the best of 0.1, 1, 10, 100, 300, 1,000 and 3,000 on a held out
+        fifth of the training digits of two seeds (spiking, mean squares).
+        """
+
+        strength: float = Field(default=1000.0, ge=0)
         damping: float = Field(default=0.1, gt=0)
 
     options: Any
