@@ -14,9 +14,7 @@ Avalanche does, 39 %: they carry steps past the projection.
 Stored beside the network: the exemplars. On the chip: one program; every update also passes
 `sample` exemplars.
 
-References
-----------
-Chaudhry, Ranzato, Rohrbach and Elhoseiny, ICLR 2019.
+Sources: Chaudhry, Ranzato, Rohrbach and Elhoseiny, ICLR 2019.
 """
 
 from __future__ import annotations

@@ -12,9 +12,7 @@ so that g is there without a second backward pass.
 Stored beside the network: Omega, a and the path, 16 bits each. On the chip: one program, no
 passes besides.
 
-References
-----------
-Zenke, Poole and Ganguli, ICML 2017 (that Omega is not below 0 is from their code).
+Sources: Zenke, Poole and Ganguli, ICML 2017 (that Omega is not below 0 is from their code).
 """
 
 from __future__ import annotations
