@@ -13,8 +13,8 @@ when x' came. No boundaries are used. With several epochs a sample is offered in
 Stored beside the network: the exemplars, and 16 bits for each output of each. On the chip: one
 program; every update passes three times as many samples.
 
-Sources: Buzzega, Boschini, Porrello, Abati and Calderara, NeurIPS 2020; that the square is divided by the
-steps is ours, as snnTorch's mean square of counts is.
+Sources: Buzzega, Boschini, Porrello, Abati and Calderara, NeurIPS 2020; that the square is
+divided by the steps is ours, as snnTorch's mean square of counts is.
 """
 
 from __future__ import annotations

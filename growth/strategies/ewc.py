@@ -21,8 +21,9 @@ mean gradient, used in its place by Avalanche, shrinks with the batch.)
 Stored beside the network: A and c, 16 bits each. On the chip: one program; when a task ends,
 `samples` samples pass once, and go backward once for each output.
 
-Sources: Kirkpatrick et al., PNAS 114, 2017; Huszár, PNAS 115, 2018 (one parabola for several tasks);
-Schwarz et al., ICML 2018 (online); van de Ven, ICLR blog track 2025 (which Fisher information).
+Sources: Kirkpatrick et al., PNAS 114, 2017; Huszár, PNAS 115, 2018 (one parabola for several
+tasks); Schwarz et al., ICML 2018 (online); van de Ven, ICLR blog track 2025 (which Fisher
+information).
 """
 
 from __future__ import annotations

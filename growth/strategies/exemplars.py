@@ -5,8 +5,8 @@ with the highest: of all that were offered, a uniform sample without replacement
 came (reservoir sampling). A balanced memory goes round its groups: the best of each, the second
 best of each, until it is full, so that small groups leave their room to larger ones.
 
-Sources: Vitter, ACM Transactions on Mathematical Software 11, 1985 (reservoirs; by random priorities:
-Efraimidis and Spirakis, Information Processing Letters 97, 2006).
+Sources: Vitter, ACM Transactions on Mathematical Software 11, 1985 (reservoirs; by random
+priorities: Efraimidis and Spirakis, Information Processing Letters 97, 2006).
 """
 
 from __future__ import annotations

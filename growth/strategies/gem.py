@@ -13,9 +13,9 @@ exactly, in as many dimensions as there are tasks once G^T = Q R.
 Stored beside the network: the exemplars; gradients of a step are of this step only. On the chip:
 one program; every update also passes all exemplars.
 
-Sources: Lopez-Paz and Ranzato, NeurIPS 2017 (the margin is their ``memory_strength``; their code adds a
-`ridge` of 1e-3 to the diagonal of G G^T, which lets losses rise a little); Lawson and Hanson,
-Solving least squares problems, 1974 (non-negative least squares).
+Sources: Lopez-Paz and Ranzato, NeurIPS 2017 (the margin is their ``memory_strength``; their code
+adds a `ridge` of 1e-3 to the diagonal of G G^T, which lets losses rise a little); Lawson and
+Hanson, Solving least squares problems, 1974 (non-negative least squares).
 """
 
 from __future__ import annotations

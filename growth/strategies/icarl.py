@@ -20,8 +20,8 @@ Means are taken with the weights of training. Stored beside the network: the exe
 means, 16 bits a number; while a task is learnt, the network before it. On the chip: one program;
 the means are compared off the chip, with the counts of the hidden layer.
 
-Sources: Rebuffi, Kolesnikov, Sperl and Lampert, CVPR 2017. Means are scaled to length 1 again, as in
-Avalanche. Labels that come back are told anew, since with their old answers as targets nothing
+Sources: Rebuffi, Kolesnikov, Sperl and Lampert, CVPR 2017. Means are scaled to length 1 again, as
+in Avalanche. Labels that come back are told anew, since with their old answers as targets nothing
 new could be learnt about them.
 """
 

@@ -9,8 +9,8 @@ Stored beside the network: swapped, the weights of all tasks, one level each; re
 On the chip: swapped, a switch rewrites nearly all devices (fewer if a task starts from the
 weights of the one before); resident, a switch is free, and the wiring grows with every task.
 
-Sources: The reference without transfer of many comparisons, "separate networks" in van de Ven, Tuytelaars
-and Tolias, Nature Machine Intelligence 4, 2022.
+Sources: The reference without transfer of many comparisons, "separate networks" in van de Ven,
+Tuytelaars and Tolias, Nature Machine Intelligence 4, 2022.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ samples.
 Stored beside the network: the teacher, one level a weight. On the chip: one program to serve;
 to learn, every sample also passes forward through the teacher.
 
-Sources: Li and Hoiem, ECCV 2016 and TPAMI 40, 2018; on the outputs of old labels alone and without the
-factor T^2 of Hinton et al., as in their paper and in Avalanche.
+Sources: Li and Hoiem, ECCV 2016 and TPAMI 40, 2018; on the outputs of old labels alone and
+without the factor T^2 of Hinton et al., as in their paper and in Avalanche.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ every batch.
 Stored beside the network: the exemplars, 8 bits a channel and their label. On the chip: one
 program; every update passes twice as many samples.
 
-Sources: Ratcliff, Psychological Review 97, 1990 (rehearsal); Chaudhry et al., On tiny episodic memories in
-continual learning, 2019 (experience replay with a reservoir); Lomonaco et al., Avalanche, CVPR-W
-2021 (``memory = "task"``, batches of new and of old samples side by side).
+Sources: Ratcliff, Psychological Review 97, 1990 (rehearsal); Chaudhry et al., On tiny episodic
+memories in continual learning, 2019 (experience replay with a reservoir); Lomonaco et al.,
+Avalanche, CVPR-W 2021 (``memory = "task"``, batches of new and of old samples side by side).
 """
 
 from __future__ import annotations
