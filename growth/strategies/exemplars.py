@@ -93,13 +93,13 @@ class Exemplars:
     def _best(self, priority: np.ndarray[Any, Any], groups: np.ndarray[Any, Any]) -> Tensor:
         """Numbers of what stays, in order."""
         if self.balanced:
-            _, first, number = np.unique(groups, return_index=True, return_inverse=True)
-            group = first[number]  # groups in the order in which they came
-            order = np.lexsort((-priority, group))
-            starts = np.searchsorted(group[order], group[order])
+            order = np.lexsort((-priority, groups))
+            starts = np.searchsorted(groups[order], groups[order])
             rank = np.empty(len(order), np.int64)
             rank[order] = np.arange(len(order)) - starts
-            best = np.lexsort((group, rank))
+            # By the same order of groups every time: room that shrank never grows again, so
+            # that nothing is missed that was given up.
+            best = np.lexsort((groups, rank))
         else:
             best = np.argsort(-priority, kind="stable")
         return torch.from_numpy(np.sort(best[: self.size]))
