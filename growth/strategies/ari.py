@@ -131,7 +131,7 @@ class Ari(Strategy):
         self.zoo = torch.zeros(0, self.starts.shape[1])
         self.roots = torch.zeros(0, dtype=torch.int64)  # the start that each came from
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}  # exemplars of each task
-        self.rows = torch.zeros(0, self.estimator.net.sizes[0])  # recorded integrals
+        self.pairs = torch.zeros(0, self.estimator.net.sizes[0])  # recorded integrals
         self.values = torch.zeros(0)
         self.served: dict[int, Tensor] = {}
         self.hits: list[float] = []
@@ -177,7 +177,7 @@ class Ari(Strategy):
             row = self.estimator.rows(
                 signatures[done : done + 1], self.about()[[here]], True
             )
-            self.rows = torch.cat([self.rows, row])
+            self.pairs = torch.cat([self.pairs, row])
             self.values = torch.cat([self.values, torch.tensor([integral])])
         pool = torch.cat([self.zoo, torch.stack(found), self.starts])
         roots = torch.cat([self.roots, roots[chosen], torch.arange(len(self.starts))])
@@ -246,7 +246,7 @@ class Ari(Strategy):
         """Step 2 of the module: recorded integrals, and every network on every task as it is."""
         across = self.estimator.rows(self.signatures(pool), self.about(), trained=False)
         self.estimator.fit(
-            torch.cat([self.rows, across]),
+            torch.cat([self.pairs, across]),
             torch.cat([self.values, self.accuracies(pool).flatten()]),
             self.options.epochs,
             self.torch_rng,
@@ -361,12 +361,12 @@ class Ari(Strategy):
             kept.append(Stored("hypernetwork", 16 * size, "host"))
         if self.options.choose == "estimator":
             size = sum(p.numel() for p in self.estimator.net.parameters())
-            size += self.rows.numel() + self.values.numel()
+            size += self.pairs.numel() + self.values.numel()
             kept.append(Stored("estimator", 16 * size, "host"))
         return kept
 
     def state(self) -> dict[str, Any]:
-        names = ("starts", "codes", "zoo", "roots", "rows", "values", "kept", "served")
+        names = ("starts", "codes", "zoo", "roots", "pairs", "values", "kept", "served")
         return super().state() | {
             "ari": {name: getattr(self, name) for name in names},
             "hyper": self.hyper.state_dict(),

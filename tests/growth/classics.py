@@ -13,7 +13,7 @@ from growth.strategies import STRATEGIES
 NAMES = (
     "agem", "derpp", "ewc", "ewc-online", "gem", "icarl", "independent", "lwf", "replay", "si",
 )  # fmt: skip
-CELLS = ("lif", "relu")
+CELLS = ("lif", pytest.param("relu", marks=pytest.mark.slow))
 
 every = pytest.mark.parametrize("name", NAMES)
 both_cells = pytest.mark.parametrize("cell", CELLS)

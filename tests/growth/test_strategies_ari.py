@@ -18,6 +18,8 @@ from growth.strategies.estimator import Estimator, coverage, rate_integral
 from growth.streams import digits, limited, split
 from mosaic_sim.errors import ConfigError, MosaicError
 
+pytestmark = pytest.mark.slow  # training, and no other strategy rests on it
+
 FEW = (
     "options.starts=2", "options.trained=2", "options.exemplars=10", "options.horizon=4",
     "options.epochs=60", "options.fit_steps=40", "options.tune=2",

@@ -13,6 +13,8 @@ from growth.strategies.chunked import Chunked, flat, shaped
 from growth.streams import digits, limited, split
 from mosaic_sim.errors import ConfigError
 
+pytestmark = pytest.mark.slow  # training, and no other strategy rests on it
+
 SMALL = ("options.chunk=50", "options.layers=[16]", "options.embedding=4")
 
 

@@ -23,10 +23,10 @@ from growth.strategies.supsup_entropy import entropy
 from growth.streams import mixed, permuted
 from mosaic_sim.errors import ConfigError, MosaicError
 
-MASKED = ("supsup", "supsup_entropy", "supsup_oneshot", "exssnet", "route_masks")
+MASKED = ("supsup", "supsup-entropy", "supsup-oneshot", "exssnet", "route-masks")
 ISOLATED = (*MASKED, "lora")
 ALL = (*ISOLATED, "tiers")
-CELLS = ("lif", "relu")
+CELLS = ("lif", pytest.param("relu", marks=pytest.mark.slow))
 
 every = pytest.mark.parametrize("name", ALL)
 both_cells = pytest.mark.parametrize("cell", CELLS)
@@ -216,7 +216,7 @@ def test_what_is_served_is_what_was_trained(name, cell, pairs):
 @every
 def test_it_differs_from_naive_and_learns(name, pairs):
     options = ("train.epochs=8", "hidden=[30,30]")
-    own = {"route_masks": ("options.tile=6",), "lora": ("options.adapter_rate=0.01",)}
+    own = {"route-masks": ("options.tile=6",), "lora": ("options.adapter_rate=0.01",)}
     tasks = 2 if name == "lora" else 1  # whose first task is naive
     learner = learnt(name, pairs, tasks, *options, *own.get(name, ()))
     naive = learnt("naive", pairs, tasks, *options)
@@ -229,14 +229,14 @@ def test_it_differs_from_naive_and_learns(name, pairs):
     assert (scores.argmax(1) == task.test.labels).mean() > 0.8
 
 
-@pytest.mark.parametrize("name", ["supsup", "exssnet", "route_masks", "lora", "tiers"])
+@pytest.mark.parametrize("name", ["supsup", "exssnet", "route-masks", "lora", "tiers"])
 def test_it_is_refused_where_the_identity_is_hidden(name, stream, pairs):
     refuse_stream(STRATEGIES[name], name, pairs)
     with pytest.raises(MosaicError, match=r"stream\.identity = true"):
         refuse_stream(STRATEGIES[name], name, stream)
 
 
-@pytest.mark.parametrize("name", ["supsup_entropy", "supsup_oneshot"])
+@pytest.mark.parametrize("name", ["supsup-entropy", "supsup-oneshot"])
 def test_it_needs_no_identity(name, stream):
     refuse_stream(STRATEGIES[name], name, stream)
 
@@ -251,13 +251,13 @@ def test_it_needs_no_identity(name, stream):
         ("supsup", "similar_above=1.1"),
         ("supsup", "score_rate=0"),
         ("supsup", "extra=3"),
-        ("supsup_entropy", "extra=-1"),
-        ("supsup_oneshot", 'objective="F"'),
+        ("supsup-entropy", "extra=-1"),
+        ("supsup-oneshot", 'objective="F"'),
         ("exssnet", "neighbours=0"),
         ("exssnet", "look_share=0"),
         ("exssnet", 'start="similar"'),
-        ("route_masks", "tile=0"),
-        ("route_masks", "out_tile=0"),
+        ("route-masks", "tile=0"),
+        ("route-masks", "out_tile=0"),
         ("tiers", "frozen=-1"),
         ("tiers", "task_rate=0"),
         ("lora", "rank=0"),
@@ -397,7 +397,7 @@ def test_entropy_is_that_of_the_softmax(outputs):
 
 @both_cells
 def test_the_mask_of_least_entropy_answers_each_sample(pairs, cell):
-    learner = learnt("supsup_entropy", pairs, 3, f'cell="{cell}"', "options.extra=4")
+    learner = learnt("supsup-entropy", pairs, 3, f'cell="{cell}"', "options.extra=4")
     serve = in_torch(shown(learner.experiment, join([t.test for t in pairs.tasks])))
     calls = []
     counted = replace(serve, run=lambda b, g: calls.append(len(g)) or serve.run(b, g))
@@ -420,7 +420,7 @@ def test_the_slope_is_the_gradient_of_each_samples_own_superposition(
     pairs, cell, objective
 ):
     learner = learnt(
-        "supsup_oneshot", pairs, 3, f'cell="{cell}"', f'options.objective="{objective}"'
+        "supsup-oneshot", pairs, 3, f'cell="{cell}"', f'options.objective="{objective}"'
     )
     x = encoded(learner, join([t.test for t in pairs.tasks]).take(range(0, 90, 9)))
     alpha = torch.rand(10, 3, generator=torch.Generator().manual_seed(0))
@@ -444,7 +444,7 @@ def test_the_slope_is_the_gradient_of_each_samples_own_superposition(
 
 
 def test_one_shot_takes_the_steepest_mask_and_halving_the_last_one_left(pairs):
-    learner = learnt("supsup_oneshot", pairs, 3)
+    learner = learnt("supsup-oneshot", pairs, 3)
     learner.masks[3] = learner.masks_of(learner.draw())
     x = encoded(learner, join([t.test for t in pairs.tasks]))
     even = learner.slope(x, torch.full((90, 4), 0.25))
@@ -461,7 +461,7 @@ def test_one_shot_takes_the_steepest_mask_and_halving_the_last_one_left(pairs):
 
 
 def test_one_shot_runs_every_sample_once_under_its_mask(pairs):
-    learner = learnt("supsup_oneshot", pairs, 3)
+    learner = learnt("supsup-oneshot", pairs, 3)
     serve = in_torch(shown(learner.experiment, join([t.test for t in pairs.tasks])))
     calls = []
     counted = replace(serve, run=lambda b, g: calls.append(len(g)) or serve.run(b, g))
@@ -481,7 +481,7 @@ def test_one_shot_finds_tasks_that_look_unlike(data):
     ]
     stream = replace(stream, tasks=tuple(small))
     learner = learnt(
-        "supsup_oneshot", stream, 2, 'cell="relu"', "hidden=[60,60]", "options.extra=20",
+        "supsup-oneshot", stream, 2, 'cell="relu"', "hidden=[60,60]", "options.extra=20",
         'train.loss="ce_count"', "train.epochs=5",
     )  # fmt: skip
     test = join([t.test for t in stream.tasks])
@@ -491,11 +491,11 @@ def test_one_shot_finds_tasks_that_look_unlike(data):
 
 def test_g_without_extra_outputs_is_refused(pairs):
     with pytest.raises(ConfigError, match="extra"):
-        made("supsup_oneshot", pairs, 'options.objective="G"', "options.extra=0")
+        made("supsup-oneshot", pairs, 'options.objective="G"', "options.extra=0")
 
 
 def test_the_share_of_found_identities_is_recorded(tmp_path):
-    settings_ = ('strategy="supsup_entropy"', 'cell="relu"', "train.epochs=1")
+    settings_ = ('strategy="supsup-entropy"', 'cell="relu"', "train.epochs=1")
     experiment = tiny("naive", *settings_)
     rows = records(run(experiment, tmp_path))["metrics"].splitlines()
     assert b'"identity_hits": 1.0' in rows[0]
@@ -579,7 +579,7 @@ def test_exclusive_subnetworks_learn_in_two_phases(pairs):
 
 
 def test_neurons_of_a_block_share_their_lines(pairs):
-    learner = learnt("route_masks", pairs, 2, "options.tile=4", "options.out_tile=3")
+    learner = learnt("route-masks", pairs, 2, "options.tile=4", "options.out_tile=3")
     assert {n: tuple(s.shape) for n, s in learner.masks[0].items()} == {
         "w0": (3, 64), "w1": (3, 12), "w2": (4, 10),
     }  # fmt: skip
@@ -592,7 +592,7 @@ def test_neurons_of_a_block_share_their_lines(pairs):
 
 
 def test_scores_of_lines_have_the_summed_gradient_of_their_block(pairs):
-    learner = made("route_masks", pairs, "options.tile=5")
+    learner = made("route-masks", pairs, "options.tile=5")
     learner.begin(pairs.tasks[0])
     x, y = (
         encoded(learner, pairs.tasks[0].train),
@@ -608,7 +608,7 @@ def test_scores_of_lines_have_the_summed_gradient_of_their_block(pairs):
 
 
 def test_routing_bits_and_changed_weights_of_a_switch_are_counted(pairs):
-    learner = learnt("route_masks", pairs, 3)
+    learner = learnt("route-masks", pairs, 3)
     evidence = learner.decisions[2].evidence
     a, b = learner.masks[1], learner.masks[2]
     assert evidence["routing_bits"] == sum(int((a[n] != b[n]).sum()) for n in a)

@@ -14,6 +14,8 @@ from growth.strategies.munet import RATES, Path
 from growth.streams import digits, limited, split
 from mosaic_sim.errors import ConfigError, MosaicError
 
+pytestmark = pytest.mark.slow  # training, and no other strategy rests on it
+
 FEW = ("options.children=2",)
 
 
