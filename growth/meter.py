@@ -35,7 +35,7 @@ def levels_of(weight: Tensor, levels: int) -> Tensor:
     [[2, -1, 0]]
     """
     top = weight.abs().amax(1, keepdim=True)
-    scaled = weight * ((levels - 1) / torch.where(top > 0, top, torch.ones_like(top)))
+    scaled = weight / torch.where(top > 0, top, torch.ones_like(top)) * (levels - 1)
     return scaled.round().to(torch.int16)
 
 

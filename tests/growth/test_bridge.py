@@ -366,7 +366,9 @@ def test_what_was_claimed_covers_what_arrives_when_it_is_on_the_chip(seed):
     growing = Growing(seed)
     one, two = growing.open([0, 1], tile=4), growing.open([2, 3, 4], tile=0)
     for expert in (one, two, one, two, one):
-        growing.widen(expert, 2, int(rng.integers(6)), rng.random(INPUTS) < 0.5)
+        # Two slots stay free for the gates.
+        open_ = [tile for tile in range(6) if growing.host.used.get(tile, 0) <= 6]
+        growing.widen(expert, 2, int(rng.choice(open_)), rng.random(INPUTS) < 0.5)
     growing.gates(one, 2)
     deployed = growing.host.deploy(growing.model.blueprint())
     source, tile = arrivals(deployed.network, deployed.placement).T

@@ -41,6 +41,7 @@ def test_an_update_counts_what_it_rewrites():
     )  # grown: written anew
     assert meter.rewritten == 2 + 4
     meter.passed(10)
-    assert meter.to_dict() == {"updates": 3, "shown": 10, "rewritten": 6}
+    meter.looked_at(4)
+    assert meter.to_dict() == {"updates": 3, "shown": 10, "looked": 4, "rewritten": 6}
     meter.start({})
-    assert meter.to_dict() == {"updates": 0, "shown": 0, "rewritten": 0}
+    assert not any(meter.to_dict().values())
