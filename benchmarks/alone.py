@@ -33,34 +33,41 @@ import ours
 from networks import SmallWorld
 with numpy.load(sys.argv[2]) as arrays:
     net = SmallWorld(**{name: arrays[name][()] for name in arrays})
-ours.run_totals(ours.prepare(net), 100)
+ours.run_totals(ours.prepare(net, searched=sys.argv[3] == "searched"), 100)
 """
 
 
 def process_seconds(*command: str, **environment: str) -> float:
-    """CPU seconds of one Python process."""
+    """CPU seconds of one Python process that may keep byte code, as that of a package is."""
+    environment = {"PYTHONDONTWRITEBYTECODE": "", **environment}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, *command], env=os.environ | environment, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def first_result() -> tuple[float, float, float]:
-    """CPU seconds of a process that runs 1024 neurons for 100 steps: warm, cold; and an import."""
+def first_result(how: str) -> tuple[float, float]:
+    """CPU seconds of a process that runs 1024 neurons for 100 steps: warm and cold.
+
+    Placed and routed by the defaults if `how` is "searched", else by a layout that is given.
+    """
     net = small_world(1024, 32, 0.02)
     here = str(Path(__file__).parent)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "net.npz")
         np.savez(path, **{field.name: getattr(net, field.name) for field in fields(net)})
-        process_seconds("-c", FIRST, here, path)
-        warm = statistics.median(
-            process_seconds("-c", FIRST, here, path) for _ in range(REPETITIONS)
-        )
-        cold = process_seconds("-c", FIRST, here, path, NUMBA_CACHE_DIR=folder)
-    process_seconds("-c", "import mosaic_sim")
+        run = ("-c", FIRST, here, path, how)
+        process_seconds(*run)
+        warm = statistics.median(process_seconds(*run) for _ in range(REPETITIONS))
+        cold = process_seconds(*run, NUMBA_CACHE_DIR=folder)
+    return warm, cold
+
+
+def importing() -> float:
+    """CPU seconds of a process that imports the package, which must not load torch."""
     load = "import mosaic_sim, sys; assert 'torch' not in sys.modules, 'torch was imported'"
-    importing = statistics.median(process_seconds("-c", load) for _ in range(REPETITIONS))
-    return warm, cold, importing
+    process_seconds("-c", load)
+    return statistics.median(process_seconds("-c", load) for _ in range(REPETITIONS))
 
 
 def resident() -> int:
@@ -136,10 +143,11 @@ def main() -> None:
             "[green]met[/]" if met else "[bold red]missed[/]",
         )  # fmt: skip
 
-    warm, cold, load = first_result()
-    row("first result, 1024 neurons, 100 steps, cached kernels: CPU", warm, "s", 0.9)
-    row("the same with nothing compiled: CPU", cold, "s", 5)
-    row("import mosaic_sim, without torch: CPU", load, "s", 0.5)
+    for how, text in (("searched", "searched by default"), ("given", "layout given")):
+        warm, cold = first_result(how)
+        row(f"first result, 1k neurons, 100 steps, {text}: CPU", warm, "s", 0.9)
+        row("the same with nothing compiled: CPU", cold, "s", 5)
+    row("import mosaic_sim, without torch: CPU", importing(), "s", 0.5)
     few = built(16384, 128, 0.005)
     synapses = 16384 * 129  # with the bias line's
     row("16k x 128: build, route and compile: CPU", few["cpu"], "s", 0.3)

@@ -18,6 +18,7 @@ from mosaic_sim import (
     Network,
     Placement,
     compile_program,
+    place,
     price,
     price_steps,
     route,
@@ -59,21 +60,26 @@ class Prepared:
         return spikes
 
 
-def prepare(net: SmallWorld, kicked: bool = False) -> Prepared:
+def prepare(net: SmallWorld, kicked: bool = False, searched: bool = False) -> Prepared:
     """Place each core on a tile, route and compile; bias and kicks enter through ports.
 
-    With `kicked` the network has inputs for the samples of a batch to differ by.
+    With `kicked` the network has inputs for the samples of a batch to differ by; if `searched`,
+    it is placed and routed by the defaults of the package instead.
     """
     first = KICKS * kicked + 1  # after the inputs comes the bias line, after it the neurons
     network = _network(net, first)
     chip = roomy(net, first)
-    ports = 2 * (net.rows + net.columns)
-    placement = Placement(
-        tile=net.core,
-        slot=np.arange(net.neurons, dtype=np.int32) % net.neurons_per_core,
-        port=(np.arange(first) % ports).astype(np.int32),
-    )  # fmt: skip
-    routing = route(network, chip, placement, router=trunk)
+    if searched:
+        placement = place(network, chip)
+        routing = route(network, chip, placement)
+    else:
+        ports = 2 * (net.rows + net.columns)
+        placement = Placement(
+            tile=net.core,
+            slot=np.arange(net.neurons, dtype=np.int32) % net.neurons_per_core,
+            port=(np.arange(first) % ports).astype(np.int32),
+        )
+        routing = route(network, chip, placement, router=trunk)
     return Prepared(
         net,
         compile_program(network, chip, placement, routing, device=Device(exact=True)),

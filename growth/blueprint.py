@@ -32,8 +32,28 @@ BIAS = "bias"
 Counts = dict[str, "NDArray[Any]"]
 """Spike counts of each population by its name, (samples, neurons)."""
 
-Serve = Callable[["Blueprint"], Counts]
-"""Runs a network on some samples, on the chip or in torch, and returns what it fired."""
+
+@dataclass(frozen=True, eq=False)
+class Serve:
+    """Runs networks on some samples, on the chip or in torch, and returns what they fired.
+
+    Parameters
+    ----------
+    given : bool or float32 array, (samples, steps, inputs)
+        The samples as a network is given them: what a host that feeds the chip has.
+    run : callable
+        Takes a blueprint and samples like `given`, and returns what it fired; every call is
+        billed for the samples it is given.
+    """
+
+    given: NDArray[Any]
+    run: Callable[[Blueprint, NDArray[Any]], Counts]
+
+    def __call__(
+        self, blueprint: Blueprint, rows: NDArray[np.int64] | None = None
+    ) -> Counts:
+        """Run a network on all samples, or on some rows of them only."""
+        return self.run(blueprint, self.given if rows is None else self.given[rows])
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from growth.blueprint import BIAS, INPUTS
-from growth.host import Offer
+from growth.host import KINDS, MANY, Offer
 from growth.simulation import bill, make_technology
 from mosaic_sim import (
     Chip,
@@ -212,77 +212,138 @@ class MosaicHost:
     device : Device
     inferences : float
         Inferences between two changes of the network: what programming is spread over.
-    home : dict of list of int
-        For each expert the tile of each slot that it claimed, in order.
+    home : dict of dict of list of int
+        For each expert and kind of neuron the tile of each slot that it claimed, in order.
     used : dict of int
         Slots claimed on each tile.
+    reads : dict of list of int
+        Lines from outside that were claimed for each tile: inputs, -1 for the bias line.
+    heard : dict of int
+        Lines claimed on each tile for neurons elsewhere.
     """
 
     chip: Chip
     technology: Technology
     device: Device
     inferences: float
-    home: dict[int, list[int]] = field(default_factory=dict)
+    home: dict[int, dict[str, list[int]]] = field(default_factory=dict)
     used: dict[int, int] = field(default_factory=dict)
+    reads: dict[int, list[int]] = field(default_factory=dict)
+    heard: dict[int, int] = field(default_factory=dict)
     last: Deployment | None = None
 
     # room and prices ------------------------------------------------------------------
 
-    def offers(self, rates: NDArray[np.float64], expert: int | None) -> list[Offer]:
-        """Return tiles with room, and what bringing the inputs there would cost per inference.
+    def offers(
+        self, rates: NDArray[np.float64], expert: int | None, fires: float
+    ) -> list[Offer]:
+        """Return tiles with room, and what lines, synapses and spikes would cost there.
 
-        An input is brought from its port or from the nearest tile that reads it already. One
-        hop costs what a row of an R1 costs to read and compare, plus one driven line.
+        A line comes from its port or from the nearest tile where it arrives already. Each hop
+        is a row of an R1 read and compared, a driven line, and one device; where the line
+        arrives, a row of the tile is read. A neuron that fires drives a row of each of the four
+        routers around its tile, whether anybody listens or not, and one of its tile.
+        Programming is spread over `inferences`.
         """
-        free = {
-            tile: slots - self.used.get(tile, 0)
-            for tile, slots in enumerate(self.chip.slots.tolist())
-        }
-        if expert is not None:
-            own = [tile for tile in dict.fromkeys(self.home.get(expert, [])) if free[tile]]
-            if own:
-                return [Offer(tile, free[tile], 0.0, self._neuron(rates)) for tile in own]
-        hops = self._hops_to_bring(rates.size)
-        hop = self._hop()
-        return [
-            Offer(tile, room, float(rates @ hops[:, tile]) * hop, self._neuron(rates))
-            for tile, room in free.items()
-            if room and (expert is not None or tile not in self.used)
-        ]
+        inputs = rates.size - 1
+        hops = self._hops_to_bring(inputs)
+        hop, row, synapse = self._hop(), self._row(), self._synapse()
+        write = price_writes(1, self.technology) / self.inferences
+        outputs = [] if expert is None else sorted(set(self.home[expert]["out"]))
+        lines = self.chip.fan_in.copy()
+        for tile, read in self.reads.items():
+            lines[tile] -= len(read)
+        for tile, heard in self.heard.items():
+            lines[tile] -= heard
+        one = np.full(rates.size, 1.0)
+        synapses = np.column_stack([rates * synapse + write, 2 * one, one])
+        found = []
+        for tile, slots in enumerate(self.chip.slots.tolist()):
+            slots -= self.used.get(tile, 0)
+            if not slots or (expert is None and tile in self.used):
+                continue
+            there = np.zeros(rates.size, np.bool_)
+            there[self.reads.get(tile, [])] = True
+            crossed = np.where(there, 0, hops[:, tile])
+            joules = rates * (crossed * hop + ~there * row) + crossed * write
+            away = [home for home in outputs if home != tile]
+            far = int(self.chip.tile_hops[tile, away].sum())
+            sent = fires * (far * hop + len(away) * row) + far * write
+            found.append(
+                Offer(
+                    tile, slots, int(lines[tile]), there,
+                    np.column_stack([joules, crossed, crossed]), synapses,
+                    np.array([sent, far, far]),
+                    np.array([fires * synapse + write, 2.0, 1.0]),
+                    np.array([fires * self._spike(), 0.0, 0.0]),
+                    min((int(lines[home]) for home in away), default=MANY),
+                    float(
+                        self.chip.tile_hops[tile, outputs].mean()
+                        if outputs else hops[:inputs, tile].mean()
+                    ),
+                )
+            )  # fmt: skip
+        return found
 
-    def claim(self, expert: int, tile: int, neurons: int) -> None:
-        """Let `neurons` new neurons of an expert live on `tile`."""
-        self.home.setdefault(expert, []).extend([tile] * neurons)
-        self.used[tile] = self.used.get(tile, 0) + neurons
+    def claim(
+        self, expert: int, tile: int, kind: str, neurons: int, reads: NDArray[np.bool_]
+    ) -> None:
+        """Let `neurons` new neurons of an expert live on `tile`.
+
+        Raises
+        ------
+        MosaicError
+            If the tile has too few slots or lines, or hidden neurons come before outputs.
+        """
+        if kind not in KINDS:
+            raise MosaicError(f"kind is {kind!r}; it has to be one of {', '.join(KINDS)}.")
+        homes = self.home.setdefault(expert, {name: [] for name in KINDS})
+        lines = set(self.reads.get(tile, []))
+        lines |= {k if k < reads.size - 1 else -1 for k in np.flatnonzero(reads).tolist()}
+        heard = dict(self.heard)
+        if kind == "hidden":
+            for home in set(homes["out"]) - {tile}:
+                heard[home] = heard.get(home, 0) + neurons
+        after = self.reads | {tile: sorted(lines)}
+        for there in {tile, *heard}:
+            arriving = len(after.get(there, ())) + heard.get(there, 0)
+            if arriving > self.chip.fan_in[there]:
+                raise MosaicError(
+                    f"{arriving} lines cannot arrive at tile {there}, which has "
+                    f"{self.chip.fan_in[there]}."
+                )
+        used = self.used.get(tile, 0) + neurons
+        if used > self.chip.slots[tile]:
+            raise MosaicError(
+                f"{used} neurons do not fit on tile {tile} of {self.chip.slots[tile]} slots."
+            )
+        homes[kind] += [tile] * neurons
+        self.used[tile], self.heard, self.reads = used, heard, after
 
     def _seats(self, blueprint: Blueprint) -> dict[int, list[int]]:
-        """Tile of each new neuron, as claimed: outputs first, then gates, then hidden ones."""
-        placed = [] if self.last is None else self.last.placement.tile.tolist()
+        """Tile of each neuron that is not on the chip yet, as claimed."""
+        placed = 0 if self.last is None else self.last.placement.tile.size
         births = {p.name: p.births.tolist() for p in blueprint.populations}
-        seats: dict[int, list[int]] = {}
-        for number, tiles in self.home.items():
-            claimed = list(tiles)
-            kinds = ("out", "gate", "hidden")
-            born = [n for kind in kinds for n in births.get(f"expert {number}/{kind}", [])]
-            for neuron in born:
-                if neuron < len(placed) and placed[neuron] in claimed:
-                    claimed.remove(placed[neuron])
-            new = [neuron for neuron in born if neuron >= len(placed)]
-            seats |= {n: [tile] for n, tile in zip(new, claimed, strict=False)}
-        return seats
+        return {
+            neuron: [tile]
+            for number, homes in self.home.items()
+            for kind in KINDS
+            for neuron, tile in zip(
+                births.get(f"expert {number}/{kind}", []), homes[kind], strict=False
+            )
+            if neuron >= placed
+        }
 
     def _hops_to_bring(self, inputs: int) -> NDArray[np.int64]:
-        """Hops from the nearest place of each input to each tile, (inputs, tiles)."""
-        if self.last is None:
-            # The bias line of the gates enters last, so the inputs spread as if it were there.
-            return self.chip.port_hops[even_ports(self.chip, inputs + 1)[:-1]]
-        network, placement = self.last.network, self.last.placement
-        hops = self.chip.port_hops[placement.port[:inputs]].copy()
-        tile = placement.tile[network.target]
-        for source in range(inputs):
-            part = slice(network.offsets[source], network.offsets[source + 1])
-            for there in np.unique(tile[part]):
-                hops[source] = np.minimum(hops[source], self.chip.tile_hops[there])
+        """Hops from the nearest place of each input and of the bias line to each tile."""
+        # The bias line enters last; before anything is on the chip it is taken to be there.
+        port = even_ports(self.chip, inputs + 1)
+        if self.last is not None:
+            kept = self.last.placement.port
+            port[: kept.size] = kept
+        hops = self.chip.port_hops[port].copy()
+        for tile, read in self.reads.items():
+            hops[read] = np.minimum(hops[read], self.chip.tile_hops[tile])
         return hops
 
     def _hop(self) -> float:
@@ -293,18 +354,30 @@ class MosaicHost:
         row = read * (t["router_hcs"].value + (columns - 1) * t["router_lcs"].value)
         return row + columns * t["comparator_energy"].value + t["line_energy"].value
 
-    def _neuron(self, rates: NDArray[np.float64]) -> float:
-        """Energy per inference of one more neuron that reads all inputs [J].
+    def _row(self) -> float:
+        """Energy of one spike driving a row of a tile, devices at their lowest level [J]."""
+        t = self.technology
+        read = t["read_voltage"].value ** 2 * t["read_pulse"].value
+        return 2 * self.chip.neurons_per_tile * read * t["synapse_lowest"].value
 
-        Its devices are read in rows that are driven anyway: it adds what they conduct above
-        the lowest level, taken as half the range for one device of each pair; and their
-        programming, spread over the inferences until the next change.
+    def _spike(self) -> float:
+        """Energy of one spike of a neuron that nobody listens to [J]."""
+        t = self.technology
+        columns = 4 * self.chip.r1_lines
+        read = t["read_voltage"].value ** 2 * t["read_pulse"].value
+        wired = columns * (read * t["router_lcs"].value + t["comparator_energy"].value)
+        return 4 * wired + self._row() + t["neuron_spike_energy"].value
+
+    def _synapse(self) -> float:
+        """Energy of one spike on one synapse [J].
+
+        What it conducts above the lowest level, taken as half the range for one device of the
+        pair, and the front-end that senses it. The row is driven anyway.
         """
         t = self.technology
         read = t["read_voltage"].value ** 2 * t["read_pulse"].value
         more = (t["synapse_highest"].value - t["synapse_lowest"].value) / 2
-        reading = float(rates.sum()) * read * more
-        return reading + price_writes(rates.size, t) / self.inferences
+        return read * more + t["sense_energy"].value
 
     # onto the chip --------------------------------------------------------------------
 
@@ -385,11 +458,13 @@ class MosaicHost:
                     field.name: torch.from_numpy(getattr(part, field.name))
                     for field in fields(part)
                 }
-        return {"home": self.home, "used": self.used, **placed}
+        claims = {name: getattr(self, name) for name in ("home", "used", "reads", "heard")}
+        return {**claims, **placed}
 
     def load_state(self, state: dict[str, Any], blueprint: Blueprint | None) -> None:
         """Take up `state`; `blueprint` is what was on the chip then."""
-        self.home, self.used = state["home"], state["used"]
+        for name in ("home", "used", "reads", "heard"):
+            setattr(self, name, state[name])
         if "placement" not in state or blueprint is None:
             return
         placement = Placement(**{k: v.numpy() for k, v in state["placement"].items()})

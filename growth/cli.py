@@ -124,7 +124,8 @@ def compare(
         if row.ended:
             console.print(f"[yellow]ended[/]   {row.label}: {row.ended}", soft_wrap=True)
     console.print(
-        f"[dim]p: exact sign-flip test against {wanted.reference}, Holm · compute and routing: "
+        "[dim]samples: forward and backward for a task, however often · "
+        f"p: exact sign-flip test against {wanted.reference}, Holm · compute and routing: "
         "energy of an inference · writes: one reprogramming after a task · in place: learning a "
         "task on the chip, step by step · switch: from one task's program to the next · life: "
         "tasks until the mean device is worn out by writes[/]",

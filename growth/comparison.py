@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Column",
-    "Comparison",
     "Row",
+    "StrategyComparison",
     "against",
     "compare",
     "load_comparison",
@@ -55,7 +55,7 @@ EFFORT = 0.1
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StrategyComparison:
     """Experiments that differ in their strategy alone.
 
     Parameters
@@ -83,7 +83,7 @@ class Comparison:
 
 def load_comparison(
     source: str | Path, settings: Sequence[str] = (), *, seeds: int | None = None
-) -> Comparison:
+) -> StrategyComparison:
     """Read a comparison from a TOML file.
 
     An entry of ``[[compare]]`` has a `label` (its strategy by default) and any settings of an
@@ -137,7 +137,7 @@ def load_comparison(
             f"{file}: reference is {reference!r}; it must be one of {', '.join(experiments)}."
         )
     fitted = "chip" not in tables and not any(s.startswith("chip.") for s in settings)
-    return Comparison(name, experiments, reference, fitted)
+    return StrategyComparison(name, experiments, reference, fitted)
 
 
 def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 
 
 def compare(
-    comparison: Comparison,
+    comparison: StrategyComparison,
     root: Path | str = "runs",
     *,
     jobs: int | None = None,
@@ -161,7 +161,7 @@ def compare(
 
     Parameters
     ----------
-    comparison : Comparison
+    comparison : StrategyComparison
     root : path
         Where run folders are made.
     jobs, console, finish
@@ -202,7 +202,7 @@ def compare(
     return dict(zip(experiments, runs, strict=True)), folder
 
 
-def common_chip(comparison: Comparison, path: Path) -> ChipConfig:
+def common_chip(comparison: StrategyComparison, path: Path) -> ChipConfig:
     """The smallest chip for all networks of a comparison, kept in a file."""
     if path.exists():
         return ChipConfig.read(read_tables(path), "chip")
@@ -265,6 +265,7 @@ COLUMNS = (
     Column("accuracy", "ACC, all outputs [%]", 100),
     Column("accuracy_within_task", "ACC in task [%]", 100),
     Column("forgetting", "forgetting", 100),
+    Column("shown", "samples", unit="#"),
     Column("compute_energy", "compute", unit="J"),
     Column("routing_energy", "routing", unit="J"),
     Column("devices", "devices", unit="#"),
@@ -276,11 +277,12 @@ COLUMNS = (
     Column("life", "life", unit="#"),
 )
 """Columns of the table. Energies are of one inference; `writes` are those of one reprogramming
-after each task, `rewritten` those of learning in place, step by step; `life` is the number of
+after each task, `rewritten` those of learning in place, step by step; `shown` counts samples that
+went forward and backward for a task, however often; `life` is the number of
 tasks until the mean device is worn out at that pace."""
 
-LEARNT = 3
-"""Columns of the first part: what was learnt."""
+LEARNT = 4
+"""Columns of the first part: what was learnt, and from how many samples."""
 
 
 @dataclass(frozen=True)
@@ -328,6 +330,9 @@ def _row(label: str, run: RunFolder, summary: Summary) -> Row:
         "host_bits": [row["stored"]["host"] for row in last],
         "resident_bits": [
             row["bits"] + row["stored"]["device"] + row["stored"]["sram"] for row in last
+        ],
+        "shown": [
+            _mean([row["work"]["shown"] for row in rows]) for rows in summary.metrics
         ],
         "rewritten": [
             _mean([row["work"]["rewritten"] for row in rows]) for rows in summary.metrics

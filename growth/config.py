@@ -125,17 +125,24 @@ class GateConfig(Section):
     """The mixture-of-experts gate.
 
     "Nobody" stands at novelty `nobody`, in standard deviations of an expert's own inputs;
-    inputs are new when its mean share in explaining them exceeds `novelty_above`.
+    inputs are new when its mean share in explaining them exceeds `novelty_above`. Gate neurons
+    read at most a share `lines` of the lines of a tile; the rest is for hidden neurons.
     """
 
     prototypes: int = Field(default=10, ge=1)
+    lines: float = Field(default=0.75, gt=0, le=1)
     gain: float = Field(default=0.5, gt=0)
     nobody: float = Field(default=1.0, gt=0)
     novelty_above: float = Field(default=0.5, ge=0, lt=1)
 
 
 class GrowConfig(Section):
-    """When, how many and at which exchange rate of loss for energy."""
+    """When, where, how many and at which exchange rate of loss for energy.
+
+    Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
+    `write_budget`; none by default. They are meant to last for `horizon` tasks: each task that
+    spends twice its share raises the price of a share by `dual_rate` in units of the loss.
+    """
 
     window: int = Field(default=128, ge=8)
     rounds: int = Field(default=6, ge=1)
@@ -143,6 +150,12 @@ class GrowConfig(Section):
     scale: float = Field(default=0.5, gt=0)
     loss_per_nanojoule: float = Field(default=1e-3, ge=0)
     inferences: float = Field(default=1e6, gt=0)
+    where: Literal["price", "cost-blind", "benefit-blind", "nearest", "random"] = "price"
+    energy_budget: float | None = Field(default=None, ge=0)
+    device_budget: float | None = Field(default=None, ge=0)
+    write_budget: float | None = Field(default=None, ge=0)
+    horizon: int = Field(default=10, ge=1)
+    dual_rate: float = Field(default=0.1, ge=0)
 
 
 class Experiment(Section):

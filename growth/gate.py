@@ -96,6 +96,9 @@ class Gate:
     -----
     The gate stores means of clusters of inputs. A cluster of one input is that input: keep
     `prototypes` well below the number of samples.
+
+    A gate neuron on a chip has room for so many inputs only. `look_at` says which, once and for
+    all experts, so that their distances can be compared; all others have weight 0.
     """
 
     def __init__(self, prototypes: int, rng: np.random.Generator) -> None:
@@ -108,9 +111,25 @@ class Gate:
         self.fit: NDArray[np.float64] | None = None
         self.constant = 0.0
         self.width = 0.0  # half squared distance at which a gate neuron falls silent
+        self.reads: NDArray[np.bool_] | None = (
+            None  # (inputs,); None before the first expert
+        )
+
+    def look_at(self, reads: NDArray[np.bool_]) -> None:
+        """Look at these inputs only, from the first expert on."""
+        if self.descriptors:
+            raise MosaicError(
+                "The gate has experts already; they were described otherwise."
+            )
+        self.reads = reads.copy()
+
+    def seen(self, inputs: NDArray[np.floating]) -> NDArray[np.floating]:
+        """Inputs with what the gate does not look at set to 0, (samples, inputs)."""
+        return inputs if self.reads is None else inputs * self.reads
 
     def describe(self, inputs: NDArray[np.floating]) -> Descriptor:
         """Describe inputs (samples, channels) by prototypes, without storing any of them."""
+        inputs = self.seen(inputs)
         seed = int(self.rng.integers(2**31))
         count = min(self.prototypes, len(np.unique(inputs, axis=0)))
         found = KMeans(count, n_init=4, random_state=seed).fit(inputs)
@@ -122,6 +141,7 @@ class Gate:
 
     def add(self, descriptor: Descriptor, inputs: NDArray[np.floating]) -> int:
         """Add an expert; the first one also freezes the common scale. Returns its number."""
+        inputs = self.seen(inputs)
         if self.fit is None:
             self.width = WIDTH * descriptor.mean
             # With this constant the biases are near 0. A bias shares the levels of a column
@@ -136,6 +156,7 @@ class Gate:
 
     def extend(self, expert: int, inputs: NDArray[np.floating], count: int) -> None:
         """Add `count` prototypes to an expert: it also serves inputs like these."""
+        inputs = self.seen(inputs)
         seed = int(self.rng.integers(2**31))
         found = KMeans(min(count, len(inputs)), n_init=4, random_state=seed).fit(inputs)
         old = self.descriptors[expert]
@@ -157,6 +178,7 @@ class Gate:
 
     def novelty(self, inputs: NDArray[np.floating]) -> NDArray[np.float64]:
         """How new inputs are to each expert, in its own standard deviations, (samples, experts)."""
+        inputs = self.seen(inputs)
         each = [(d.novelty(inputs) - d.mean) / d.std for d in self.descriptors]
         return np.column_stack(each) if each else np.empty((len(inputs), 0))
 
@@ -182,6 +204,7 @@ class Gate:
             "fit": None if self.fit is None else self.fit.tolist(),
             "constant": self.constant,
             "width": self.width,
+            "reads": None if self.reads is None else self.reads.tolist(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -192,6 +215,7 @@ class Gate:
         ]
         self.fit = None if state["fit"] is None else np.array(state["fit"])
         self.constant, self.width = state["constant"], state["width"]
+        self.reads = None if state["reads"] is None else np.array(state["reads"])
 
 
 def _half_square(rows: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -20,10 +20,18 @@ from mosaic_sim.errors import MosaicError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Layered", "Weights"]
+__all__ = ["Layer", "Layered", "Weights"]
 
 Weights = Mapping[str, Tensor]
 """``w0``, ``w1``, ...: (neurons, sources) of each layer; ``b0``, ...: its biases, if any."""
+
+
+class Layer(NamedTuple):
+    """One layer in one pass; each part is (steps, samples, neurons), `source` of those before."""
+
+    source: Tensor
+    current: Tensor
+    output: Tensor
 
 
 class Layered(nn.Module):
@@ -96,18 +104,28 @@ class Layered(nn.Module):
 
     def activity(self, given: Tensor, weights: Weights | None = None) -> list[Tensor]:
         """Spikes, or values, of every layer, (steps, samples, neurons)."""
+        return [layer.output for layer in self.layers(given, weights)]
+
+    def layers(self, given: Tensor, weights: Weights | None = None) -> list[Layer]:
+        """What every layer was given, what that summed up to, and what it answered.
+
+        The gradient of a weight is that of the layer's current times its source, summed over
+        steps and samples; without the sum over samples it is the gradient of each sample.
+        """
         use = self.weights if weights is None else weights
-        layers, now = [], given
+        found, now = [], given
         for k in range(self.depth):
-            now = now @ use[f"w{k}"].T
+            source, current = now, now @ use[f"w{k}"].T
             if f"b{k}" in use:
-                now = now + use[f"b{k}"]
+                current = current + use[f"b{k}"]
             if self.spiking:
-                now = leaky(now, self.leak)
+                now = leaky(current, self.leak)
             elif k + 1 < self.depth:
-                now = now.clamp(min=0)
-            layers.append(now)
-        return layers
+                now = current.clamp(min=0)
+            else:
+                now = current
+            found.append(Layer(source, current, now))
+        return found
 
     @torch.no_grad()
     def blueprint(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from growth.blueprint import Serve
 from growth.bridge import bill, price, price_writes
 from growth.encode import regular_rate
 from growth.metrics import accuracies
@@ -17,7 +18,7 @@ from growth.samples import join
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from growth.blueprint import Blueprint, Counts, Serve
+    from growth.blueprint import Blueprint, Counts
     from growth.bridge import CostReport, Deployment, MosaicHost, Program, Recording
     from growth.config import Experiment
     from growth.samples import Samples
@@ -74,13 +75,16 @@ def measure(
     check = Check(host)
     scores: dict[str, list[NDArray[Any]]] = {"chip": [], "torch": []}
     different = 0
+    taken_for: list[NDArray[np.int64]] = []
     for samples, identity in parts_of(strategy, stream):
         given = shown(experiment, samples)
         scores["torch"].append(strategy.scores(in_torch(given), identity))
         if chip is not None:
-            scores["chip"].append(strategy.scores(chip.on(given), identity))
             exact = strategy.scores(check.on(given[:CHECKED]), identity).argmax(1)
             different += int((scores["torch"][-1][:CHECKED].argmax(1) != exact).sum())
+            scores["chip"].append(strategy.scores(chip.on(given), identity))
+        if strategy.taken_for is not None:
+            taken_for.append(strategy.taken_for)
     test = join([t.test for t in stream.tasks])
     owner = np.repeat(np.arange(len(stream.tasks)), [len(t.test) for t in stream.tasks])
     found = {
@@ -103,6 +107,13 @@ def measure(
         "stored": bits_by_place(strategy),
         "work": strategy.meter.to_dict(),
     }
+    if taken_for:
+        metrics["identity_hits"] = hit_rate(
+            np.concatenate(taken_for),
+            owner,
+            [t.identity for t in stream.tasks],
+            task.number,
+        )
     if chip is None:
         return Measured(metrics, None, [])
     metrics |= {
@@ -135,6 +146,34 @@ def parts_of(strategy: Strategy, stream: Stream) -> Iterator[tuple[Samples, int 
         yield join([task.test for task in stream.tasks]), None
 
 
+def hit_rate(
+    taken_for: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    identities: Sequence[int],
+    last: int,
+) -> float:
+    """Share of the samples of learnt tasks that were taken for a task of their own identity.
+
+    Parameters
+    ----------
+    taken_for : int64 array, (samples,)
+        Number of the task that each sample was taken for.
+    owner : int64 array, (samples,)
+        Number of the task that each is from.
+    identities : sequence of int
+        Of each task.
+    last : int
+        Number of the task learnt last.
+
+    Examples
+    --------
+    >>> hit_rate(np.array([0, 2, 1, 1]), np.array([0, 0, 1, 2]), [7, 8, 7], 1)
+    1.0
+    """
+    same = np.asarray(identities)[taken_for] == np.asarray(identities)[owner]
+    return float(same[owner <= last].mean())
+
+
 def shown(experiment: Experiment, samples: Samples) -> NDArray[Any]:
     """Samples as a network is given them, (samples, steps, channels)."""
     if experiment.cell == "relu":
@@ -145,7 +184,7 @@ def shown(experiment: Experiment, samples: Samples) -> NDArray[Any]:
 def in_torch(given: NDArray[Any]) -> Serve:
     """Return a way to run blueprints in torch on samples, (samples, steps, inputs)."""
 
-    def serve(blueprint: Blueprint) -> Counts:
+    def run(blueprint: Blueprint, given: NDArray[Any]) -> Counts:
         parts = []
         for start in range(0, len(given), AT_ONCE):
             some = given[start : start + AT_ONCE].transpose(1, 0, 2)
@@ -153,7 +192,7 @@ def in_torch(given: NDArray[Any]) -> Serve:
             parts.append({name: v.sum(0).numpy() for name, v in values.items()})
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    return serve
+    return Serve(given, run)
 
 
 @dataclass
@@ -173,7 +212,7 @@ class OnChip:
     def on(self, spikes: NDArray[np.bool_]) -> Serve:
         """Return a way to run blueprints on these samples, (samples, steps, inputs)."""
 
-        def serve(blueprint: Blueprint) -> Counts:
+        def run(blueprint: Blueprint, spikes: NDArray[np.bool_]) -> Counts:
             deployment = self.host.variant(blueprint, before=self.now)
             if deployment.writes:
                 self.switches.append(deployment.writes)
@@ -181,7 +220,7 @@ class OnChip:
             self.served.append((deployment, recording))
             return deployment.counts(recording)
 
-        return serve
+        return Serve(spikes, run)
 
 
 @dataclass
@@ -196,10 +235,10 @@ class Check:
     def on(self, spikes: NDArray[np.bool_]) -> Serve:
         """Return a way to run blueprints on these samples, (samples, steps, inputs)."""
         self.samples += len(spikes)
-        given = torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
 
-        def serve(blueprint: Blueprint) -> Counts:
+        def run(blueprint: Blueprint, spikes: NDArray[np.bool_]) -> Counts:
             raster = self.host.variant(blueprint).raster(spikes)
+            given = torch.from_numpy(spikes.transpose(1, 0, 2).astype(np.float32))
             expected = blueprint.run(given)
             found = {p.name: raster[:, :, p.births] for p in blueprint.populations}
             for name, fired in found.items():
@@ -208,7 +247,7 @@ class Check:
                 self.differing += int((there != fired).sum())
             return {name: fired.sum(1, dtype=np.int64) for name, fired in found.items()}
 
-        return serve
+        return Serve(spikes, run)
 
 
 def owners(blueprint: Blueprint) -> dict[str, Any]:

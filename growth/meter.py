@@ -54,6 +54,8 @@ class Meter:
         Steps of the optimiser.
     shown : int
         Samples that went forward and backward.
+    looked : int
+        Samples that only went forward: of a teacher, to choose exemplars.
     rewritten : int
         Weights whose level changed, summed over updates.
     """
@@ -61,17 +63,22 @@ class Meter:
     levels: int
     updates: int = 0
     shown: int = 0
+    looked: int = 0
     rewritten: int = 0
     _last: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def start(self, weights: Mapping[str, Tensor]) -> None:
         """Begin to count anew; these weights are on the chip already."""
-        self.updates = self.shown = self.rewritten = 0
+        self.updates = self.shown = self.looked = self.rewritten = 0
         self._last = {name: levels_of(w, self.levels) for name, w in weights.items()}
 
     def passed(self, samples: int) -> None:
         """Count samples that went forward and backward."""
         self.shown += samples
+
+    def looked_at(self, samples: int) -> None:
+        """Count samples that only went forward."""
+        self.looked += samples
 
     def stepped(self, weights: Mapping[str, Tensor]) -> None:
         """Count one update to these weights; what was not there before is written anew."""
@@ -85,4 +92,9 @@ class Meter:
 
     def to_dict(self) -> dict[str, int]:
         """The counts, ready for JSON."""
-        return {"updates": self.updates, "shown": self.shown, "rewritten": self.rewritten}
+        return {
+            "updates": self.updates,
+            "shown": self.shown,
+            "looked": self.looked,
+            "rewritten": self.rewritten,
+        }

@@ -69,6 +69,9 @@ class Expert(nn.Module):
     -----
     A new expert has no hidden neurons; it gets them by `widen`. The linear layers have no
     bias, since a bias is a line on the chip; the gate needs one.
+
+    A hidden neuron reads the inputs of its row in the buffer `reads`, (hidden, inputs), and no
+    other: whatever an optimiser does to the rest of `into_hidden`, it is not there (`incoming`).
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Expert(nn.Module):
         self.inputs = inputs
         self.classes = list(classes)
         self.into_hidden = nn.Parameter(torch.zeros(0, inputs))
+        self.reads: Tensor
+        self.register_buffer("reads", torch.zeros(0, inputs, dtype=torch.bool))
         self.into_out = nn.Parameter(torch.zeros(len(self.classes), 0))
         self.gate_weight: Tensor
         self.gate_bias: Tensor
@@ -95,9 +100,20 @@ class Expert(nn.Module):
         """Spike counts of the output neurons, (samples, classes), from (steps, samples, inputs)."""
         return self.out_spikes(self.hidden_spikes(spikes)).sum(0)
 
+    @property
+    def incoming(self) -> Tensor:
+        """Weights of the synapses that exist, (hidden, inputs), 0 elsewhere."""
+        return torch.where(self.mask, self.into_hidden, 0.0)
+
+    @property
+    def mask(self) -> Tensor:
+        """Which synapses exist, bool, (hidden, inputs); rows that `reads` lacks read all."""
+        more = self.into_hidden.shape[0] - self.reads.shape[0]
+        return torch.cat([self.reads, self.reads.new_ones(more, self.inputs)])
+
     def hidden_spikes(self, spikes: Tensor) -> Tensor:
         """Spikes of the hidden neurons, (steps, samples, hidden)."""
-        return cell_spikes(self.cell, spikes @ self.into_hidden.T)
+        return cell_spikes(self.cell, spikes @ self.incoming.T)
 
     def out_spikes(self, hidden: Tensor, extra: Tensor | None = None) -> Tensor:
         """Spikes of the output neurons; `extra` is added to their input current."""
@@ -108,7 +124,13 @@ class Expert(nn.Module):
         """Spike counts of the gate neurons, (samples, gates)."""
         return cell_spikes(self.cell, spikes @ self.gate_weight.T + self.gate_bias).sum(0)
 
-    def widen(self, incoming: Tensor, outgoing: Tensor, births: Sequence[int]) -> None:
+    def widen(
+        self,
+        incoming: Tensor,
+        outgoing: Tensor,
+        births: Sequence[int],
+        reads: Tensor | None = None,
+    ) -> None:
         """Add hidden neurons.
 
         Parameters
@@ -116,7 +138,22 @@ class Expert(nn.Module):
         incoming : (k, inputs)
         outgoing : (classes, k)
         births : sequence of int, k of them
+        reads : bool, (inputs,) or (k, inputs), optional
+            Inputs that they read; all by default.
+
+        Raises
+        ------
+        MosaicError
+            If a shape does not fit, or an input that is not read has a weight.
         """
+        mask = torch.ones(self.inputs, dtype=torch.bool) if reads is None else reads
+        if mask.dtype != torch.bool or mask.shape not in (
+            (self.inputs,), (len(births), self.inputs),
+        ):  # fmt: skip
+            raise MosaicError(
+                f"reads is {mask.dtype} of shape {tuple(mask.shape)}; it needs a bool for each of "
+                f"{self.inputs} inputs, or a row of them for each of {len(births)} neurons."
+            )
         if incoming.shape != (len(births), self.inputs) or outgoing.shape != (
             len(self.classes),
             len(births),
@@ -126,6 +163,10 @@ class Expert(nn.Module):
                 f"{tuple(outgoing.shape)} for {len(births)} neurons; it needs "
                 f"({len(births)}, {self.inputs}) and ({len(self.classes)}, {len(births)})."
             )
+        mask = mask.expand(len(births), self.inputs)
+        if bool(incoming[~mask].any()):
+            raise MosaicError("widen got weights for inputs that are not read.")
+        self.reads = torch.cat([self.mask, mask])
         self.into_hidden = nn.Parameter(torch.cat([self.into_hidden.data, incoming]))
         self.into_out = nn.Parameter(torch.cat([self.into_out.data, outgoing], dim=1))
         self.births["hidden"] += list(births)
@@ -182,9 +223,15 @@ class SpikingNet(nn.Module):
         self.modules_of_experts.append(expert)
         return expert
 
-    def widen(self, expert: Expert, incoming: Tensor, outgoing: Tensor) -> None:
-        """Add hidden neurons to `expert`: incoming (k, inputs), outgoing (classes, k)."""
-        expert.widen(incoming, outgoing, self._bear(incoming.shape[0]))
+    def widen(
+        self, expert: Expert, incoming: Tensor, outgoing: Tensor,
+        reads: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Add hidden neurons to `expert`: incoming (k, inputs), outgoing (classes, k).
+
+        `reads`, (inputs,) or (k, inputs), says which inputs they read; all by default.
+        """
+        expert.widen(incoming, outgoing, self._bear(incoming.shape[0]), reads)
 
     def add_gates(self, expert: Expert, weight: Tensor, bias: Tensor) -> None:
         """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,)."""
@@ -195,10 +242,12 @@ class SpikingNet(nn.Module):
         """What must sit on the chip: of each expert hidden, output and gate neurons."""
         populations, connections = [], []
         for number, expert in enumerate(self.experts):
+            gate, bias = expert.gate_weight, expert.gate_bias[:, None]
+            out = expert.into_out
             weights = {
-                "hidden": ((INPUTS, expert.into_hidden),),
-                "out": ((f"expert {number}/hidden", expert.into_out),),
-                "gate": ((INPUTS, expert.gate_weight), (BIAS, expert.gate_bias[:, None])),
+                "hidden": ((INPUTS, expert.incoming, expert.mask),),
+                "out": ((f"expert {number}/hidden", out, torch.ones_like(out) > 0),),
+                "gate": ((INPUTS, gate, gate != 0), (BIAS, bias, bias != 0)),
             }
             for kind, incoming in weights.items():
                 born = np.array(expert.births[kind], np.int64)
@@ -207,8 +256,8 @@ class SpikingNet(nn.Module):
                 name = f"expert {number}/{kind}"
                 populations.append(Population(name, born, self.leak))
                 connections += [
-                    Connection(source, name, weight.detach().numpy().copy())
-                    for source, weight in incoming
+                    Connection(source, name, weight.numpy().copy(), there.numpy().copy())
+                    for source, weight, there in incoming
                     if weight.shape[1]
                 ]
         return Blueprint(self.inputs, tuple(populations), tuple(connections))

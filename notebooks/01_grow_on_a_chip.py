@@ -45,7 +45,7 @@ from growth.report import reprice, summarise
 from growth.strategies import Grow
 from growth.strategies.base import encode
 from growth.streams import load_dataset, split
-from growth.where import choose
+from growth.where import Prices, Request, choose
 from mosaic_sim import device_count, plots, price, technology_preset
 from mosaic_sim.units import engineering
 
@@ -104,14 +104,16 @@ print(
 )
 
 # %% [markdown]
-# The learner sees the chip as a list of offers: a tile, its free slots, what it costs to bring
-# the inputs there, and what each neuron costs once they are there. On an empty chip the 64
+# The learner sees the chip as a list of offers: a tile, its free slots and lines, what it costs to
+# bring each input there, and what each synapse costs once it is there. On an empty chip the 64
 # pixels come from ports all around the border, so the middle is cheap.
 
 # %%
-rates = task.train_inputs.mean(0) * settings.steps  # spikes of each pixel per inference
-offers = host.offers(rates, None)
-bring = np.array([offer.bring for offer in offers]).reshape(chip.rows, chip.columns)
+# Spikes of each pixel per inference, and of the bias line, which spikes at every step:
+rates = np.append(task.train_inputs.mean(0), 1.0) * settings.steps
+offers = host.offers(rates, None, fires=0.2 * settings.steps)
+bring = np.array([offer.bring[:, 0].sum() for offer in offers])
+bring = bring.reshape(chip.rows, chip.columns)
 fig, ax = plt.subplots(figsize=(4.2, 3.4), layout="constrained")
 shown = ax.imshow(bring * 1e9, cmap="YlGnBu")
 for (row, column), joules in np.ndenumerate(bring * 1e9):
@@ -121,7 +123,8 @@ ax.set(title="bringing the pixels to each tile", xlabel="column", ylabel="row")
 ax.set(xticks=range(chip.columns), yticks=range(chip.rows))
 fig.colorbar(shown, label="energy per inference [nJ]")
 plt.show()
-print(f"each neuron there: {engineering(offers[0].neuron, 'J')} per inference")
+neuron = offers[0].synapse[:-1, 0].sum()
+print(f"each neuron there that reads all of them: {engineering(neuron, 'J')} per inference")
 
 # %% [markdown]
 # ## When: is there something to learn, and is it new?
@@ -180,16 +183,17 @@ print("singular values:", [round(float(s), 4) for s in sigma])
 # %%
 train, grow = experiment.train, experiment.grow
 updates = train.epochs * -(-len(task.train_labels) // train.batch)
-reserve = len(task.classes) + experiment.gate.prototypes  # outputs and gate neurons
-choice = choose(
-    sigma[: need.rank].tolist(),
-    offers,
+request = Request(
+    np.pad(need.matrix.double().numpy(), ((0, 0), (0, 1))),  # nobody reads the bias line
     leverage=train.learning_rate * updates,  # c = 1 for the first neurons
-    exchange=grow.loss_per_nanojoule * 1e9,
-    ceiling=need.loss,
-    reserve=reserve,
+    loss=need.loss,
+    outputs=len(task.classes),
+    gates=experiment.gate.prototypes,
+    gate_reads=np.ones(rates.size, bool),  # the gates read all pixels, and the bias line
 )
-print(choice)
+choice = choose(request, offers, Prices(joules=grow.loss_per_nanojoule * 1e9))
+print(f"tile {choice.tile}, {choice.neurons} neuron, reading {choice.reads.sum()} pixels")
+print(f"benefit {choice.benefit:.3f}, price {choice.price:.3f}, {choice.cost}")
 
 # %% [markdown]
 # `look` does all of the above at once and opens an expert there. The gate's virtual expert
@@ -302,7 +306,9 @@ test_spikes = regular_rate(test, settings.steps)  # (samples, steps, pixels)
 
 on_chip = deployment.raster(test_spikes)  # without quantisation, (samples, steps, neurons)
 in_torch = np.zeros_like(on_chip)
-fired = blueprint.run(encode(test, settings.steps))  # (steps, samples, neurons of each kind)
+fired = blueprint.run(
+    encode(test, settings.steps)
+)  # (steps, samples, neurons of each kind)
 for part in blueprint.populations:
     in_torch[..., part.births] = fired[part.name].numpy().transpose(1, 0, 2) > 0
 print(f"{in_torch.sum()} spikes in torch, {(in_torch != on_chip).sum()} differ")

@@ -109,6 +109,9 @@ class Strategy:
     ----------
     net : Layered
         The network of the configured sizes that most strategies train.
+    taken_for : int64 array, (samples,), or None
+        Number of the task that each sample of the last `scores` was taken for, if the
+        strategy asks that; for the record.
     """
 
     class Options(Section):
@@ -138,6 +141,8 @@ class Strategy:
         self.decisions: list[Decision] = []
         self.ended: str | None = None
         self.task: Task | None = None  # the one being learnt, or learnt last
+        self.rows = torch.zeros(0, dtype=torch.int64)  # of its samples: the batch in `fit`
+        self.taken_for: NDArray[np.int64] | None = None
         self.criterion = make_criterion(experiment)
         self.net = self.make_net()
         self.meter = Meter(experiment.device.levels)
@@ -202,7 +207,8 @@ class Strategy:
         Parameters
         ----------
         serve : callable
-            Runs a blueprint on the samples and returns what it fired; every call is billed.
+            Runs a blueprint on the samples, or on some rows of them, and returns what it fired;
+            every call is billed.
         identity : int, optional
             Of the task that all samples belong to, if the stream shows it.
         """
@@ -272,6 +278,7 @@ class Strategy:
         for _ in range(epochs):
             order = torch.randperm(len(labels), generator=self.torch_rng)
             for part in order.split(size):
+                self.rows = part
                 self.step(optimiser, inputs[part], labels[part])
                 done += 1
                 if done % 20 == 0 or done == updates:

@@ -17,10 +17,22 @@ import numpy as np
 import torch
 
 from growth.gate import Decision, Gate, decide
+from growth.host import Cost
 from growth.initialise import Need, gradmax, measure_need
 from growth.model import SpikingNet, mixture
 from growth.strategies.base import Progress, Stored, Strategy, encode, silent
-from growth.where import Choice, choose
+from growth.where import (
+    NO_LIMIT,
+    POLICIES,
+    Choice,
+    Prices,
+    Refusal,
+    Request,
+    choose,
+    fair_share,
+    seat,
+    telling_inputs,
+)
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -31,7 +43,7 @@ if TYPE_CHECKING:
 
     from growth.blueprint import Blueprint, Counts, Serve
     from growth.config import Experiment
-    from growth.host import Host
+    from growth.host import Host, Offer
     from growth.model import Expert
     from growth.streams import Stream, Task
 
@@ -39,6 +51,9 @@ __all__ = ["Grow"]
 
 MORE_PROTOTYPES = 2
 """Gate neurons added when an expert is found to serve inputs that look new."""
+
+HIDDEN_RATE = 0.2
+"""Share of steps in which a new hidden neuron is expected to fire, for the price of its way."""
 
 
 class Grow(Strategy):
@@ -54,6 +69,18 @@ class Grow(Strategy):
         self.gate = Gate(experiment.gate.prototypes, self.rng)
         self.pupil: Expert | None = None
         self.protected = 0  # hidden neurons of the pupil that must not change any more
+        grow = experiment.grow
+        self.budget = Cost(
+            *(
+                limit if given is None else given * unit
+                for given, unit, limit in zip(
+                    (grow.energy_budget, grow.device_budget, grow.write_budget),
+                    (1e-9, 1, 1), NO_LIMIT, strict=True,
+                )
+            )
+        )  # fmt: skip
+        self.spent = Cost()
+        self.prices = Prices(joules=grow.loss_per_nanojoule * 1e9)
 
     @property
     def experts(self) -> list[Expert]:
@@ -67,6 +94,7 @@ class Grow(Strategy):
     def learn(self, task: Task, progress: Progress = silent) -> None:
         self.task = task
         self.meter.start({})
+        before = self.spent
         window = self.window(task)
         expert = self.look(task, window)
         if expert is not None:
@@ -81,6 +109,11 @@ class Grow(Strategy):
 
                 self.fit(task.train, self.experiment.train.epochs, within)
             self.settle(expert, task)
+        grow = self.experiment.grow
+        self.prices = self.prices.updated(
+            self.spent.less(before), fair_share(self.budget, grow.horizon),
+            rate=grow.dual_rate,
+        )  # fmt: skip
         progress(1.0)
 
     # when ---------------------------------------------------------------------------------
@@ -146,20 +179,29 @@ class Grow(Strategy):
 
     def open(self, task: Task, evidence: dict[str, Any], need: Need) -> Expert | None:
         """Open a new expert on the free tile where it pays most."""
-        reserve = len(task.classes) + self.experiment.gate.prototypes
-        choice = self.choice(task, need, 1.0, None, reserve)
-        if choice is None:
-            self.record("no free tile", task, None, 0, None, evidence)
-            self.ended = f"no free tile for task {task.number}"
+        gates = self.experiment.gate.prototypes
+        offers = self.offers(task, None)
+        if not self.experts:
+            self.choose_gate_inputs(task, offers)
+        choice = self.choice(
+            task, need, 1.0, offers, outputs=len(task.classes), gates=gates
+        )
+        if isinstance(choice, Refusal):
+            self.record(choice.reason, task, None, 0, None, evidence)
+            self.ended = f"{choice.reason} for task {task.number}"
             return None
         evidence |= _account(choice)
-        if choice.benefit <= choice.price:
+        if not choice.pays:
             self.record("too dear", task, None, 0, choice.tile, evidence)
             return None
         number = len(self.experts)
         self.record("new expert", task, number, 0, choice.tile, evidence)
         expert = self.model.add_expert(task.classes)
-        self.host.claim(number, choice.tile, reserve)
+        self.host.claim(
+            number, choice.tile, "out", len(task.classes), np.zeros_like(choice.reads)
+        )
+        self.host.claim(number, choice.tile, "gate", gates, self.gate_reads())
+        self.spent = self.spent.plus(choice.entry)
         return expert
 
     def widen(self, expert: Expert, task: Task, window: NDArray[np.int64]) -> bool:
@@ -167,19 +209,26 @@ class Grow(Strategy):
         number = self.experts.index(expert)
         need = self.need(expert, task, window)
         norm = self.norm(expert)
-        choice = self.choice(task, need, norm**2, number, 0)
+        choice = self.choice(task, need, norm**2, self.offers(task, number))
         evidence = _evidence(need)
-        if choice is None:
-            self.record("no free slot", task, number, 0, None, evidence)
+        if isinstance(choice, Refusal):
+            self.record(choice.reason, task, number, 0, None, evidence)
             return False
         evidence |= _account(choice)
-        pays = choice.benefit > choice.price
-        if need.z <= self.experiment.grow.need_above or not choice.neurons or not pays:
+        if (
+            need.z <= self.experiment.grow.need_above
+            or not choice.neurons
+            or not choice.pays
+        ):
             self.record("none", task, number, 0, None, evidence)
             return False
-        incoming, outgoing, _ = gradmax(need.matrix, choice.neurons, norm, need.toward)
-        self.host.claim(number, choice.tile, choice.neurons)
-        self.model.widen(expert, incoming, outgoing)
+        reads = torch.from_numpy(choice.reads[:-1].copy())
+        incoming, outgoing, _ = gradmax(
+            need.matrix * reads, choice.neurons, norm, need.toward
+        )
+        self.host.claim(number, choice.tile, "hidden", choice.neurons, choice.reads)
+        self.spent = self.spent.plus(choice.cost)
+        self.model.widen(expert, incoming, outgoing, reads)
         self.record("widen", task, number, choice.neurons, choice.tile, evidence)
         return True
 
@@ -191,22 +240,45 @@ class Grow(Strategy):
             expert.into_out.detach().norm(dim=0).mean()
         )
 
+    def offers(self, task: Task, expert: int | None) -> list[Offer]:
+        """What the host offers, at the rates of the task; the bias line spikes at every step."""
+        steps = self.experiment.stream.steps
+        rates = np.append(task.train_inputs.mean(0), 1.0) * steps
+        return self.host.offers(rates, expert, HIDDEN_RATE * steps)
+
+    def choose_gate_inputs(self, task: Task, offers: list[Offer]) -> None:
+        """Let the gate look at as many inputs as its share of a tile's lines has room for."""
+        lines = max((offer.lines for offer in offers), default=0)
+        count = int(self.experiment.gate.lines * lines)
+        if 0 < count < self.model.inputs:
+            self.gate.look_at(telling_inputs(task.train_inputs, count))
+
+    def gate_reads(self) -> NDArray[np.bool_]:
+        """Lines that gate neurons read: what the gate looks at, and the bias line."""
+        reads = np.ones(self.model.inputs + 1, np.bool_)
+        if self.gate.reads is not None:
+            reads[:-1] = self.gate.reads
+        return reads
+
     def choice(
-        self, task: Task, need: Need, norm2: float, expert: int | None, reserve: int
-    ) -> Choice | None:
-        """Where, and how many: benefit of the singular values against the host's prices."""
-        train, grow = self.experiment.train, self.experiment.grow
-        rates = task.train_inputs.mean(0) * self.experiment.stream.steps
-        singular = torch.linalg.svdvals(need.matrix)[: need.rank].tolist()
+        self, task: Task, need: Need, norm2: float, offers: list[Offer], *,
+        outputs: int = 0, gates: int = 0,
+    ) -> Choice | Refusal:  # fmt: skip
+        """Where, how many and which lines: benefit of the directions against the prices."""
+        train = self.experiment.train
         updates = train.epochs * -(-len(task.train_labels) // train.batch)
-        return choose(
-            singular,
-            self.host.offers(rates, expert),
+        matrix = need.matrix.double().numpy()
+        request = Request(
+            np.pad(matrix, ((0, 0), (0, 1))),
             leverage=norm2 * train.learning_rate * updates,
-            exchange=grow.loss_per_nanojoule * 1e9,
-            ceiling=need.loss,
-            reserve=reserve,
-        )
+            loss=need.loss, outputs=outputs, gates=gates,
+            gate_reads=self.gate_reads() if gates else None,
+            readable=np.arange(matrix.shape[1] + 1) < matrix.shape[1],  # no bias
+        )  # fmt: skip
+        return choose(
+            request, offers, self.prices, left=self.budget.less(self.spent),
+            policy=POLICIES[self.experiment.grow.where], rng=self.rng,
+        )  # fmt: skip
 
     # afterwards ----------------------------------------------------------------------------
 
@@ -220,15 +292,16 @@ class Grow(Strategy):
     def recognise(self, expert: Expert, task: Task) -> None:
         """Let an expert also serve inputs that it handles but that look new."""
         number = self.experts.index(expert)
-        rates = task.train_inputs.mean(0) * self.experiment.stream.steps
-        offers = self.host.offers(rates, number)
-        if not offers:
-            self.record("no free slot", task, number, 0, None, {})
+        found = seat(
+            self.offers(task, number), self.gate_reads(), MORE_PROTOTYPES, self.prices,
+            left=self.budget.less(self.spent),
+        )  # fmt: skip
+        if isinstance(found, Refusal):
+            self.record(found.reason, task, number, 0, None, {})
             return
-        offer = min(offers, key=lambda offer: (offer.bring, offer.tile))
-        count = min(MORE_PROTOTYPES, offer.room)
-        self.host.claim(number, offer.tile, count)
-        self.gate.extend(number, task.train_inputs, count)
+        self.host.claim(number, found.tile, "gate", found.neurons, found.reads)
+        self.spent = self.spent.plus(found.cost)
+        self.gate.extend(number, task.train_inputs, found.neurons)
         self.add_gates(expert, number)
 
     def add_gates(self, expert: Expert, number: int) -> None:
@@ -341,11 +414,13 @@ class Grow(Strategy):
                     "classes": e.classes, "births": e.births,
                     "into_hidden": e.into_hidden.data, "into_out": e.into_out.data,
                     "gate_weight": e.gate_weight, "gate_bias": e.gate_bias,
-                    "frozen": not e.into_hidden.requires_grad,
+                    "reads": e.mask, "frozen": not e.into_hidden.requires_grad,
                 }
                 for e in self.experts
             ],
             "neurons": self.model.neurons,
+            "spent": list(self.spent),
+            "prices": self.prices.vector.tolist(),
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -358,9 +433,11 @@ class Grow(Strategy):
             expert.into_hidden = torch.nn.Parameter(saved["into_hidden"])
             expert.into_out = torch.nn.Parameter(saved["into_out"])
             expert.gate_weight, expert.gate_bias = saved["gate_weight"], saved["gate_bias"]
+            expert.reads = saved["reads"]
             if saved["frozen"]:
                 expert.freeze()
         self.model.neurons = state["neurons"]
+        self.spent, self.prices = Cost(*state["spent"]), Prices(*state["prices"])
 
 
 def places(expert: Expert, labels: Tensor) -> Tensor:
@@ -375,4 +452,7 @@ def _evidence(need: Need) -> dict[str, Any]:
 
 
 def _account(choice: Choice) -> dict[str, Any]:
-    return {"benefit": choice.benefit, "price": choice.price, "joules": choice.joules}
+    return {
+        "benefit": choice.benefit, "price": choice.price, "lines": int(choice.reads.sum()),
+        **choice.cost._asdict(),
+    }  # fmt: skip

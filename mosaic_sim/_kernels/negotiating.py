@@ -91,7 +91,7 @@ def cheapest_way(
     `via`, backwards: the side by which each cell is entered, -1 in the tree.
     Returns (cost or infinity, cells looked at).
     """
-    heap = 0
+    heap = np.int64(0)
     # A hair more than what is left at least: of two that seem alike, go on with the nearer.
     hair = 1.000001
     to_row, to_column = row[goal], column[goal]
@@ -343,7 +343,7 @@ def lay_trees(
                 edges = kept
                 trial += 1
                 tree[0] = start[i]
-                size = 1
+                size = one
                 found[start[i]] = trial
                 for e in range(edges):
                     tree[size] = beyond[links[e]]

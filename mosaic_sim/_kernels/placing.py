@@ -23,6 +23,61 @@ def draw(state):
     return np.int64((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(32))
 
 
+@njit(**PART)
+def sort_pairs(key, item, first, last, stack):
+    """Sort ``key[first:last]``, and `item` with it: Hoare's quicksort, pivots of three.
+
+    ``np.argsort`` in a kernel takes Numba seconds to compile. `stack` has room for 128 bounds.
+    """
+    depth = 2
+    stack[0], stack[1] = first, last - 1
+    while depth > 0:
+        depth -= 2
+        low, high = stack[depth], stack[depth + 1]
+        while high - low >= 15:
+            middle = (low + high) >> 1
+            for turn in range(4):
+                a, b = low, middle
+                if turn == 1:
+                    a, b = middle, high
+                if turn < 3 and not key[b] < key[a]:
+                    continue
+                if turn == 3:  # the pivot is kept at the end
+                    a, b = middle, high
+                key[a], key[b] = key[b], key[a]
+                item[a], item[b] = item[b], item[a]
+            pivot = key[high]
+            i, j = low, high - 1
+            while True:
+                while i < high and key[i] < pivot:
+                    i += 1
+                while j >= low and pivot < key[j]:
+                    j -= 1
+                if i >= j:
+                    break
+                key[i], key[j] = key[j], key[i]
+                item[i], item[j] = item[j], item[i]
+                i += 1
+                j -= 1
+            key[i], key[high] = key[high], key[i]
+            item[i], item[high] = item[high], item[i]
+            # The larger part waits.
+            if high - i > i - low:
+                stack[depth], stack[depth + 1] = i + 1, high
+                high = i - 1
+            else:
+                stack[depth], stack[depth + 1] = low, i - 1
+                low = i + 1
+            depth += 2
+        for i in range(low + 1, high + 1):
+            value, what = key[i], item[i]
+            j = i
+            while j > low and value < key[j - 1]:
+                key[j], item[j] = key[j - 1], item[j - 1]
+                j -= 1
+            key[j], item[j] = value, what
+
+
 @njit(**KERNEL)
 def split_sites(x, y, site_row, site_column, site_of):
     """Give each cluster a site of its own: halve sites and clusters again and again.
@@ -31,12 +86,14 @@ def split_sites(x, y, site_row, site_column, site_of):
     or `y` (rows). As many clusters as sites; the sites' rows and columns go to `site_of`.
     """
     n = x.size
-    sites = np.arange(n)
-    nodes = np.arange(n)
+    sites = np.empty(n, np.int64)
+    nodes = np.empty(n, np.int64)
+    for i in range(n):
+        sites[i] = nodes[i] = i
     key = np.empty(n, np.float64)
-    held = np.empty(n, np.int64)
     begin = np.empty(64, np.int64)
     end = np.empty(64, np.int64)
+    stack = np.empty(128, np.int64)
     begin[0], end[0] = 0, n
     depth = 1
     while depth:
@@ -64,11 +121,7 @@ def split_sites(x, y, site_row, site_column, site_of):
                 key[i] = (site_column[s] - c0) * big + site_row[s] - r0
             else:
                 key[i] = (site_row[s] - r0) * big + site_column[s] - c0
-        order = np.argsort(key[a:b])
-        for i in range(b - a):
-            held[a + i] = sites[a + order[i]]
-        for i in range(a, b):
-            sites[i] = held[i]
+        sort_pairs(key, sites, a, b, stack)
         # Cut between two columns (rows) where that is possible, as near the middle as may be.
         middle = (a + b) // 2
         cut = middle
@@ -82,11 +135,7 @@ def split_sites(x, y, site_row, site_column, site_of):
                 cut = i
         for i in range(a, b):
             key[i] = x[nodes[i]] if across else y[nodes[i]]
-        order = np.argsort(key[a:b])
-        for i in range(b - a):
-            held[a + i] = nodes[a + order[i]]
-        for i in range(a, b):
-            nodes[i] = held[i]
+        sort_pairs(key, nodes, a, b, stack)
         begin[depth], end[depth] = a, cut
         begin[depth + 1], end[depth + 1] = cut, b
         depth += 2

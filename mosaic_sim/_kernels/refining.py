@@ -1,8 +1,11 @@
 """Compiled loops that move single neurons, on the true cost of a placement.
 
-A *site* is a tile, or after the tiles a port. For every source there is a short table of the
-tiles that it reaches and how many of its synapses end there: a tile costs hops when its count
-leaves zero, and a line of that tile, unless the source sits there itself.
+A *site* is a tile, or after the tiles a port. For every source there is a short list of the
+tiles that it reaches and the number of its synapses that end on each: a tile costs hops when
+its count leaves zero, and a line of that tile, unless the source sits there itself.
+
+`count` is parallel to the lists, or (sources, tiles), which is looked up rather than searched
+and takes more room. Numba compiles the branch that the number of its dimensions asks for.
 """
 
 from __future__ import annotations
@@ -45,11 +48,17 @@ def count_reach(first, offsets, target, home, length, tile, count, arriving):
                 at += 1
             if at == begin + size:
                 tile[at] = there
-                count[at] = 0
+                if count.ndim == 2:
+                    count[s, there] = 0
+                else:
+                    count[at] = 0
                 size += 1
                 if home[s] >= 0 and home[s] != there:
                     arriving[there] += 1
-            count[at] += 1
+            if count.ndim == 2:
+                count[s, there] += 1
+            else:
+                count[at] += 1
         length[s] = size
 
 
@@ -59,44 +68,58 @@ def gain(
     site_column, hops,
 ):  # fmt: skip
     """What moving neuron v from tile a to b changes: (cost, lines into a, lines into b)."""
+    # Unsigned, so that no index is tested for being below 0: most of the time goes here.
     change = 0.0
     da = 0
     db = 0
-    ra, ca = site_row[a], site_column[a]
-    rb, cb = site_row[b], site_column[b]
-    for k in range(in_offsets[v], in_offsets[v + 1]):
-        u = in_source[k]
-        here = home[u]
-        begin = offsets[u]
+    from_tile, to_tile = np.uint64(a), np.uint64(b)
+    ra, ca = site_row[from_tile], site_column[from_tile]
+    rb, cb = site_row[to_tile], site_column[to_tile]
+    s = np.uint64(first + v)
+    for k in range(np.uint64(in_offsets[v]), np.uint64(in_offsets[v + 1])):
+        u = np.uint64(in_source[k])
         last = False
         new = True
-        seen = 0
-        for i in range(begin, begin + length[u]):
-            t = tile[i]
-            if t == a:
-                last = count[i] == 1
-                seen += 1
-                if seen == 2:
-                    break
-            elif t == b:
-                new = False
-                seen += 1
-                if seen == 2:
-                    break
-        if last:
-            change -= rate[u] * hops[abs(site_row[here] - ra), abs(site_column[here] - ca)]
-            da -= here != a
-        if new:
-            change += rate[u] * hops[abs(site_row[here] - rb), abs(site_column[here] - cb)]
-            db += here != b
-    s = first + v
+        if count.ndim == 2:
+            last = count[u, from_tile] == 1
+            new = count[u, to_tile] == 0
+        else:
+            begin = offsets[u]
+            seen = 0
+            for i in range(begin, begin + length[u]):
+                t = tile[i]
+                if t == a:
+                    last = count[i] == 1
+                    seen += 1
+                    if seen == 2:
+                        break
+                elif t == b:
+                    new = False
+                    seen += 1
+                    if seen == 2:
+                        break
+        if last or new:
+            here = np.uint64(home[u])
+            row, column = site_row[here], site_column[here]
+            if last:
+                change -= (
+                    rate[u] * hops[np.uint64(abs(row - ra)), np.uint64(abs(column - ca))]
+                )
+                da -= here != from_tile
+            if new:
+                change += (
+                    rate[u] * hops[np.uint64(abs(row - rb)), np.uint64(abs(column - cb))]
+                )
+                db += here != to_tile
     out = 0
-    for i in range(offsets[s], offsets[s] + length[s]):
-        t = tile[i]
-        rt, ct = site_row[t], site_column[t]
-        out += hops[abs(rb - rt), abs(cb - ct)] - hops[abs(ra - rt), abs(ca - ct)]
-        da += t == a
-        db -= t == b
+    begin = np.uint64(offsets[s])
+    for i in range(begin, begin + np.uint64(length[s])):
+        t = np.uint64(tile[i])
+        row, column = site_row[t], site_column[t]
+        out += hops[np.uint64(abs(rb - row)), np.uint64(abs(cb - column))]
+        out -= hops[np.uint64(abs(ra - row)), np.uint64(abs(ca - column))]
+        da += t == from_tile
+        db -= t == to_tile
     return change + rate[s] * out, da, db
 
 
@@ -107,6 +130,23 @@ def shift(v, a, b, first, in_offsets, in_source, offsets, home, length, tile, co
         u = in_source[k]
         begin = offsets[u]
         end = begin + length[u]
+        if count.ndim == 2:
+            count[u, a] -= 1
+            count[u, b] += 1
+            new = count[u, b] == 1
+            if count[u, a] == 0:
+                at = begin
+                while tile[at] != a:
+                    at += 1
+                if new:
+                    tile[at] = b
+                else:
+                    tile[at] = tile[end - 1]
+                    length[u] -= 1
+            elif new:
+                tile[end] = b
+                length[u] += 1
+            continue
         at = begin
         while tile[at] != a:
             at += 1
@@ -215,7 +255,7 @@ def refine(
                 other = draw(state) % fill[b]
                 if ease[members[b, other]] < ease[members[b, spot]]:
                     spot = other
-            w = members[b, spot]
+            w = np.int64(members[b, spot])
             if not movable[w] or (masked and not allowed[w, a]):
                 continue
             back, eb, ea = gain(

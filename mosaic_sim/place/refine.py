@@ -22,6 +22,8 @@ __all__ = ["Seating"]
 SLICE = 20_000
 """Proposals between two looks at the clock, the bar and Ctrl-C."""
 NO_MASK = np.zeros((0, 0), bool)
+MOST_COUNTS = 1 << 24
+"""Entries up to which sources have a count for every tile, of 2 bytes: it is looked up."""
 
 
 @dataclass(eq=False)
@@ -39,7 +41,7 @@ class Seating:
     rates: NDArray[np.float64]
     home: NDArray[np.int32]
     length: NDArray[np.int32]
-    table: tuple[NDArray[np.int32], NDArray[np.int32]]
+    table: tuple[NDArray[np.int32], NDArray[np.int16] | NDArray[np.int32]]
     arriving: NDArray[np.int64]
     members: NDArray[np.int32]
     fill: NDArray[np.int64]
@@ -66,12 +68,20 @@ class Seating:
         sorted_tile = tile[born]
         begin = np.cumsum(fill) - fill
         members[sorted_tile, np.arange(n) - begin[sorted_tile]] = np.arange(n)
+        few = (
+            network.sources * chip.tiles <= MOST_COUNTS and chip.neurons_per_tile < 1 << 15
+        )
+        count = (
+            np.zeros((network.sources, chip.tiles), np.int16)
+            if few
+            else np.empty(size, np.int32)
+        )
         seating = cls(
             task=task, born=born, into=(into[0], into[1][:size]), offsets=offsets,
             target=target[:size],
             rates=np.concatenate([task.rates[:first], task.rates[first:][born]]), home=home,
             length=np.zeros(network.sources, np.int32),
-            table=(np.empty(size, np.int32), np.empty(size, np.int32)),
+            table=(np.empty(size, np.int32), count),
             arriving=np.zeros(chip.tiles, np.int64), members=members, fill=fill,
             movable=born >= task.kept,
             allowed=NO_MASK if task.allowed is None else task.allowed[born],
@@ -81,6 +91,7 @@ class Seating:
 
     def count(self) -> None:
         """Fill the tables from `home`."""
+        self.table[1].fill(0)
         _kernels.count_reach(
             self.task.network.first_neuron, self.offsets, self.target, self.home,
             self.length, *self.table, self.arriving,

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from classics import few
 from tiny import quiet, run, tiny
 
 from growth import cli
@@ -22,6 +23,12 @@ def data():
 def stream(data):
     """The five tasks of two digits."""
     return split(data, [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]])
+
+
+@pytest.fixture(scope="session")
+def pair(data):
+    """Two tasks of two digits, few samples each."""
+    return few(split(data, [[0, 1], [2, 3]]), 64)
 
 
 @pytest.fixture(scope="session")

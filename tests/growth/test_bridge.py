@@ -1,6 +1,6 @@
 import io
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -21,13 +21,14 @@ from growth.bridge import (
 )
 from growth.config import ChipConfig
 from growth.encode import regular_rate
-from growth.host import Unlimited
+from growth.host import Offer, Unlimited
 from growth.model import SpikingNet
 from growth.strategies import STRATEGIES
 from mosaic_sim import (
     CapacityError,
     Chip,
     Device,
+    MosaicError,
     Network,
     compile_program,
     place,
@@ -37,8 +38,10 @@ from mosaic_sim import (
     technology_preset,
 )
 from mosaic_sim.image import devices
+from mosaic_sim.place import arrivals
 
 INPUTS, STEPS = 6, 7
+NOTHING = np.zeros(INPUTS + 1, bool)
 CHIP = Chip(2, 3, neurons_per_tile=10, tile_lines=16, r0_lines=16, r1_lines=16)
 TECHNOLOGY = technology_preset("rram-130nm")
 
@@ -58,22 +61,29 @@ class Growing:
         # 16ths with a leak of 1/2: seven steps are exact in float32, in any order.
         return torch.from_numpy(self.rng.integers(-14, 18, shape).astype(np.float32) / 16)
 
-    def open(self, classes, reserve, tile):
-        self.host.claim(len(self.model.experts), tile, reserve)
+    def open(self, classes, tile):
+        self.host.claim(len(self.model.experts), tile, "out", len(classes), NOTHING)
         return self.model.add_expert(classes)
 
-    def widen(self, expert, count, tile):
-        self.host.claim(self.model.experts.index(expert), tile, count)
+    def widen(self, expert, count, tile, reads=None):
+        reads = np.ones(INPUTS, bool) if reads is None else reads
+        number = self.model.experts.index(expert)
+        self.host.claim(number, tile, "hidden", count, np.append(reads, False))
+        mask = torch.from_numpy(reads)
         self.model.widen(
-            expert, self.weights(count, INPUTS), self.weights(len(expert.classes), count)
-        )
+            expert, self.weights(count, INPUTS) * mask,
+            self.weights(len(expert.classes), count), mask,
+        )  # fmt: skip
 
-    def gates(self, expert, count):
+    def gates(self, expert, count, tile=None):
+        number = self.model.experts.index(expert)
+        tile = self.host.home[number]["out"][0] if tile is None else tile
+        self.host.claim(number, tile, "gate", count, ~NOTHING)
         self.model.add_gates(expert, self.weights(count, INPUTS), self.weights(count))
 
     def interleaved(self):
         """Two experts, each widened after the other was born."""
-        one, two = self.open([0, 1], 4, tile=4), self.open([2, 3, 4], 5, tile=0)
+        one, two = self.open([0, 1], tile=4), self.open([2, 3, 4], tile=0)
         self.widen(two, 3, tile=0)
         self.widen(one, 2, tile=4)
         self.gates(two, 2)
@@ -164,7 +174,9 @@ def test_neurons_are_numbered_by_birth_whatever_expert_they_belong_to():
             expected[pre, gate[post]] = w
         for post, w in enumerate(expert.gate_bias.numpy()):
             expected[bias, gate[post]] = w
-    assert weight == expected
+    # A prototype without a pixel needs no device for it; a neuron that learns does.
+    gates = {g for e in (one, two) for g in e.births["gate"]}
+    assert weight == {k: w for k, w in expected.items() if w or k[1] not in gates}
 
 
 # --- growth leaves alone what is there ---------------------------------------------------
@@ -172,12 +184,12 @@ def test_neurons_are_numbered_by_birth_whatever_expert_they_belong_to():
 
 def test_what_is_on_the_chip_stays_where_it_is_when_the_network_grows():
     growing = Growing()
-    one = growing.open([0, 1], 4, tile=4)
+    one = growing.open([0, 1], tile=4)
     growing.widen(one, 4, tile=4)
     growing.gates(one, 2)
     one.freeze()
     before = growing.host.deploy(growing.model.blueprint())
-    two = growing.open([2, 3, 4], 5, tile=1)
+    two = growing.open([2, 3, 4], tile=1)
     growing.widen(two, 3, tile=1)
     growing.gates(two, 2)
     after = growing.host.deploy(growing.model.blueprint())
@@ -207,7 +219,7 @@ def test_what_is_on_the_chip_stays_where_it_is_when_the_network_grows():
 
 def test_a_bias_line_that_comes_later_moves_no_line():
     growing = Growing()
-    one = growing.open([0, 1], 6, tile=4)
+    one = growing.open([0, 1], tile=4)
     growing.widen(one, 3, tile=4)
     before = growing.host.deploy(growing.model.blueprint())
     assert not before.network.bias
@@ -244,7 +256,7 @@ def test_writes_are_the_devices_whose_level_changed():
 def test_experts_sit_on_the_tiles_that_they_claimed(story, deploy_in_between):
     growing = Growing(host=new_host(Chip(2, 3, 30, 32, 32, 32)))
     for number in range(3):
-        growing.open([2 * number, 2 * number + 1], 4, tile=2 * number)
+        growing.open([2 * number, 2 * number + 1], tile=2 * number)
         growing.widen(growing.model.experts[number], 1, tile=2 * number)
         growing.gates(growing.model.experts[number], 2)
     if deploy_in_between:
@@ -274,87 +286,208 @@ def test_a_network_that_does_not_fit_is_refused():
 # --- room and prices ---------------------------------------------------------------------
 
 
-def offered(host, rates, expert=None):
-    return {offer.tile: offer for offer in host.offers(np.asarray(rates, float), expert)}
+def offered(host, rates, expert=None, fires=2.0):
+    rates = np.append(np.asarray(rates, float), 7.0)
+    return {offer.tile: offer for offer in host.offers(rates, expert, fires)}
 
 
-def test_claims_reduce_the_room_and_a_new_expert_gets_an_empty_tile():
+def reads(*lines):
+    mask = NOTHING.copy()
+    mask[list(lines)] = True
+    return mask
+
+
+def slots(host, expert=None):
+    return {tile: offer.slots for tile, offer in offered(host, np.ones(6), expert).items()}
+
+
+def test_claims_take_slots_and_a_new_expert_gets_an_empty_tile():
     host = new_host()
-    assert {t: o.room for t, o in offered(host, np.ones(6)).items()} == dict.fromkeys(
-        range(6), 10
-    )
-    host.claim(0, 2, 7)
-    assert 2 not in offered(host, np.ones(6))
-    own = offered(host, np.ones(6), expert=0)
-    assert {t: o.room for t, o in own.items()} == {2: 3}
-    host.claim(0, 2, 3)
-    others = offered(host, np.ones(6), expert=0)  # its own is full
-    assert sorted(others) == [0, 1, 3, 4, 5]
-    host.claim(0, 5, 1)
-    assert {t: o.room for t, o in offered(host, np.ones(6), expert=0).items()} == {5: 9}
-    assert sorted(offered(host, np.ones(6))) == [0, 1, 3, 4]
+    assert slots(host) == dict.fromkeys(range(6), 10)
+    host.claim(0, 2, "out", 2, NOTHING)
+    host.claim(0, 2, "gate", 5, reads(0, -1))
+    assert slots(host) == dict.fromkeys([0, 1, 3, 4, 5], 10)
+    assert slots(host, expert=0) == dict.fromkeys([0, 1, 3, 4, 5], 10) | {2: 3}
+    host.claim(0, 2, "hidden", 3, reads(1))
+    host.claim(0, 5, "hidden", 1, reads(1))
+    assert slots(host, expert=0) == dict.fromkeys([0, 1, 3, 4], 10) | {5: 9}
+    assert slots(host) == dict.fromkeys([0, 1, 3, 4], 10)
     for tile in (0, 1, 3, 4):
-        host.claim(1 + tile, tile, 10)
-    assert offered(host, np.ones(6)) == {}
+        host.claim(1 + tile, tile, "out", 10, NOTHING)
+    assert slots(host) == {}
 
 
-def test_bringing_inputs_to_ones_own_tile_is_free_and_elsewhere_it_costs():
+def test_lines_are_free_until_a_source_that_is_not_there_yet_arrives():
+    host = new_host(replace(CHIP, tile_lines=2))  # 8 lines arrive at each tile
+    assert {offer.lines for offer in offered(host, np.ones(6)).values()} == {8}
+    host.claim(0, 2, "out", 2, NOTHING)
+    host.claim(0, 2, "gate", 3, reads(0, 3, -1))
+    host.claim(0, 2, "hidden", 2, reads(3, 4))
+    own = offered(host, np.ones(6), expert=0)[2]
+    assert own.lines == 4
+    assert np.array_equal(own.there, reads(0, 3, 4, -1))
+    assert own.sends > 10**6
+    other = offered(host, np.ones(6), expert=0)[5]
+    assert (other.lines, other.sends) == (8, 4)
+    assert not other.there.any()
+    host.claim(0, 5, "hidden", 3, reads(0))  # each needs a line to the outputs
+    assert offered(host, np.ones(6), expert=0)[2].lines == 1
+    assert {o.sends for t, o in offered(host, np.ones(6), expert=0).items() if t != 2} == {
+        1
+    }
+
+
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        (
+            (0, 2, "hidden", 1, reads(0, 1, 2)),
+            "9 lines cannot arrive at tile 2, which has 8",
+        ),
+        ((0, 4, "hidden", 1, reads(0)), "9 lines cannot arrive at tile 2"),
+        ((0, 2, "hidden", 9, NOTHING), "11 neurons do not fit on tile 2 of 10 slots"),
+        ((0, 2, "soma", 1, NOTHING), "kind is 'soma'"),
+    ],
+)
+def test_more_than_a_tile_has_cannot_be_claimed(claim, message):
+    host = new_host(replace(CHIP, tile_lines=2))
+    host.claim(0, 2, "out", 2, reads(1, 2, 3, 4, 5, -1))
+    host.claim(0, 5, "hidden", 2, NOTHING)
+    before = host.state()
+    with pytest.raises(MosaicError, match=message):
+        host.claim(*claim)
+    assert host.state() == before
+
+
+@settings(max_examples=10)
+@given(st.integers(0, 9999))
+def test_what_was_claimed_covers_what_arrives_when_it_is_on_the_chip(seed):
+    rng = np.random.default_rng(seed)
+    growing = Growing(seed)
+    one, two = growing.open([0, 1], tile=4), growing.open([2, 3, 4], tile=0)
+    for expert in (one, two, one, two, one):
+        growing.widen(expert, 2, int(rng.integers(6)), rng.random(INPUTS) < 0.5)
+    growing.gates(one, 2)
+    deployed = growing.host.deploy(growing.model.blueprint())
+    source, tile = arrivals(deployed.network, deployed.placement).T
+    home = deployed.placement.tile[source - deployed.network.first_neuron]
+    outside = (source < deployed.network.first_neuron) | (home != tile)
+    lines = np.bincount(tile[outside], minlength=6)
+    heard = np.array([growing.host.heard.get(t, 0) for t in range(6)])
+    read = np.array([len(growing.host.reads.get(t, [])) for t in range(6)])
+    assert (lines <= heard + read).all()
+    for expert in growing.model.experts:
+        for neuron, mask in zip(expert.births["hidden"], expert.mask, strict=True):
+            synapses = deployed.network.target == neuron
+            found = deployed.network.source[synapses]
+            assert set(found.tolist()) <= set(np.flatnonzero(mask).tolist())
+
+
+def test_a_line_that_is_there_is_free_and_elsewhere_it_costs():
     host = new_host()
-    assert all(offer.bring > 0 for offer in offered(host, np.ones(6)).values())
-    host.claim(0, 1, 3)
-    assert offered(host, np.ones(6), expert=0)[1].bring == 0
-    assert all(offer.bring > 0 for offer in offered(host, np.ones(6)).values())
-    assert all(offer.bring == 0 for offer in offered(host, np.zeros(6)).values())
+    assert all((offer.bring > 0).all() for offer in offered(host, np.ones(6)).values())
+    host.claim(0, 1, "out", 3, reads(2, -1))
+    own = offered(host, np.ones(6), expert=0)[1]
+    assert np.array_equal((own.bring == 0).all(1), reads(2, -1))
+    silent = offered(host, np.zeros(6))[3].bring[:6]
+    assert silent[:, 0] == pytest.approx(silent[:, 2] * write(host))  # nothing but writing
+
+
+def write(host):
+    return TECHNOLOGY["write_energy"].value / host.inferences
 
 
 @pytest.mark.parametrize("tile", range(6))
 def test_the_price_of_bringing_an_input_is_what_the_simulator_bills(tile):
-    """One silent neuron on the tile; one spike of the input that it reads."""
+    """One neuron with the least weight on the tile; one spike of the input that it reads."""
     network = Network.from_synapses(
         inputs=1, neurons=1, source=[0], target=[0], weight=[0.5]
     )
     placement = place(network, CHIP, within=[tile], placer="greedy")
     program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
     report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    parts = {row.event: row.energy for row in report.rows}
     entering = TECHNOLOGY["line_energy"].value
-    expected = report.by_component()["routing"] - entering
-    assert offered(new_host(), [1.0])[tile].bring == pytest.approx(expected, rel=1e-9)
+    lowest = report.technology["synapse_lowest"].value
+    row = 2 * CHIP.neurons_per_tile * lowest * 0.3**2 * 1e-6
+    assert parts["device read, level 0"] == pytest.approx(
+        row * (1 - 1 / (2 * CHIP.neurons_per_tile))
+    )
+    expected = report.by_component()["routing"] - entering + row
+    host = new_host()
+    offer = offered(host, [1.0])[tile]
+    joules, built, written = offer.bring[0]
+    assert joules - written * write(host) == pytest.approx(expected, rel=1e-9)
+    assert built == written == sum(program.links)
 
 
 @pytest.mark.parametrize("source", range(INPUTS))
 def test_inputs_come_from_their_port_or_from_the_nearest_tile_that_reads_them(source):
     growing = Growing()
-    one = growing.open([0, 1], 4, tile=4)
+    one = growing.open([0, 1], tile=4)
     growing.widen(one, 3, tile=4)
-    growing.gates(one, 2)
-    host, rates = growing.host, np.eye(INPUTS)[source]
-    before = offered(host, rates)
-    placement = host.deploy(growing.model.blueprint()).placement
-    after = offered(host, rates)
-    port = tuple(CHIP.port_sites[placement.port[source]].tolist())
-    one_hop = min(offer.bring for offer in before.values()) / min(
-        CHIP.hops(port, CHIP.tile_position(t)) for t in before
+    growing.gates(one, 2)  # read the bias line
+    host = growing.host
+    before = offered(new_host(), np.ones(6))
+    port = tuple(
+        CHIP.port_sites[
+            host.deploy(growing.model.blueprint()).placement.port[source]
+        ].tolist()
     )
-    assert sorted(before) == sorted(after) == [0, 1, 2, 3, 5]
-    for tile in before:
+    after = offered(host, np.ones(6))
+    assert sorted(after) == [0, 1, 2, 3, 5]
+    for tile in after:
         here = CHIP.tile_position(tile)
         far, near = CHIP.hops(port, here), CHIP.hops(CHIP.tile_position(4), here)
-        assert before[tile].bring == pytest.approx(far * one_hop)
-        assert after[tile].bring == pytest.approx(min(far, near) * one_hop)
+        assert after[tile].bring[source, 1] == min(far, near)
+        assert before[tile].bring[source, 1] == far
+    one.freeze()
 
 
-def test_the_price_of_a_neuron_is_its_reading_and_its_share_of_the_writing():
+def test_the_way_to_the_outputs_is_paid_for_elsewhere_only():
+    host = new_host()
+    host.claim(0, 4, "out", 2, NOTHING)
+    found = offered(host, np.ones(6), expert=0, fires=3.0)
+    hop = offered(host, [1.0] * 6)[0].bring[0]
+    for tile, offer in found.items():
+        hops = CHIP.hops(CHIP.tile_position(4), CHIP.tile_position(tile))
+        assert offer.distance == hops
+        assert offer.send[1:].tolist() == [hops, hops]
+        spike = (hop[0] - hop[2] * write(host) - host._row()) / hop[1]
+        rows = 3.0 * host._row() * (tile != 4)
+        assert offer.send[0] == pytest.approx(
+            3.0 * hops * spike + rows + hops * write(host), abs=1e-18
+        )
+
+
+def test_the_price_of_a_synapse_is_its_reading_and_its_share_of_the_writing():
     t = {name: TECHNOLOGY[name].value for name in TECHNOLOGY.quantities}
     half = (t["synapse_highest"] - t["synapse_lowest"]) / 2
-    rates = np.array([3.0, 0.0, 5.0])
+    spike = t["read_voltage"] ** 2 * t["read_pulse"] * half + t["sense_energy"]
     host = new_host()
-    offer = offered(host, rates)[0]
-    reading = 8 * t["read_voltage"] ** 2 * t["read_pulse"] * half
-    assert offer.neuron == pytest.approx(reading + 3 * t["write_energy"] / 1e6)
-    host.inferences = 1e3
-    assert offered(host, rates)[0].neuron == pytest.approx(
-        reading + 3 * t["write_energy"] / 1e3
+    for inferences in (1e6, 1e3):
+        host.inferences = inferences
+        offer = offered(host, [3.0, 0.0, 5.0], fires=4.0)[0]
+        share = t["write_energy"] / inferences
+        assert offer.synapse[:, 0] == pytest.approx(np.array([3, 0, 5, 7]) * spike + share)
+        assert offer.feed == pytest.approx([4 * spike + share, 2, 1])
+        assert (offer.synapse[:, 1:] == [2, 1]).all()
+
+
+def test_a_spike_of_a_neuron_costs_what_the_simulator_bills_if_nobody_listens():
+    network = Network.from_synapses(
+        inputs=1, neurons=1, source=[0], target=[0], weight=[2.0]
     )
+    placement = place(network, CHIP, within=[0], placer="greedy")
+    program = compile_program(network, CHIP, placement, route(network, CHIP, placement))
+    report = price(program, simulate(program, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    silent = replace(network, weight=np.float32([0.5]))
+    other = compile_program(silent, CHIP, placement, route(silent, CHIP, placement))
+    quiet = price(other, simulate(other, np.ones((1, 1, 1)), threads=1), TECHNOLOGY)
+    parts, before = report.by_component(), quiet.by_component()
+    more = sum(parts[name] - before[name] for name in ("routing", "neurons"))
+    found = offered(new_host(), [1.0], fires=1.0)[0].neuron
+    assert found == pytest.approx([more + new_host()._row(), 0, 0], rel=1e-9)
 
 
 # --- what is stored ----------------------------------------------------------------------
@@ -372,10 +505,18 @@ def test_after_a_restart_the_host_goes_on_to_the_identical_program():
     for a, b in zip(again.last.program, growing.host.last.program, strict=True):
         assert np.array_equal(a, b)
     for expert in (None, 0, 1):
-        assert again.offers(np.ones(6), expert) == growing.host.offers(np.ones(6), expert)
+        one, two = (
+            offered(again, np.ones(6), expert),
+            offered(growing.host, np.ones(6), expert),
+        )
+        assert list(one) == list(two)
+        for tile in one:
+            for field in fields(Offer):
+                a, b = (getattr(offers[tile], field.name) for offers in (one, two))
+                assert np.array_equal(a, b)
     for tile in (1, 1, 5):
         growing.widen(growing.model.experts[0], 1, tile)
-        again.claim(0, tile, 1)
+        again.claim(0, tile, "hidden", 1, ~reads(-1))
     one, two = (
         growing.host.deploy(growing.model.blueprint()),
         again.deploy(growing.model.blueprint()),
@@ -389,7 +530,7 @@ def test_an_empty_host_has_a_state_too():
     again = new_host()
     again.load_state(new_host().state(), None)
     assert again.last is None
-    assert len(again.offers(np.ones(6), None)) == 6
+    assert len(offered(again, np.ones(6))) == 6
 
 
 def test_a_routing_comes_back_from_its_file(tmp_path):
@@ -444,7 +585,7 @@ def test_inputs_come_from_the_ports_that_are_whole():
     placement = place(network, host.chip, within=[0], placer="greedy")
     assert placement.port[0] == 5
     near = np.argmin(host.chip.port_hops[5])
-    best = min(offered(host, [1.0]).values(), key=lambda offer: offer.bring)
+    best = min(offered(host, [1.0]).values(), key=lambda offer: offer.bring[0, 0])
     assert best.tile == near
 
 

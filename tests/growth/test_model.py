@@ -214,3 +214,72 @@ def test_experts_of_the_same_label_add_up():
 def test_a_mixture_of_nobody_is_refused():
     with pytest.raises(MosaicError, match="at least one expert"):
         mixture([], [], [], 3, gain=1.0)
+
+
+# --- synapses that exist -----------------------------------------------------------------
+
+
+def masked(hidden=4):
+    """An expert whose neurons read some inputs each, and the mask."""
+    one = Expert(6, [0, 1], 0.9, range(2))
+    reads = torch.from_numpy(np.random.default_rng(0).random((hidden, 6)) < 0.5)
+    one.widen(
+        noise(hidden, 6).abs() * reads, noise(2, hidden, seed=1), range(hidden), reads
+    )
+    return one, reads
+
+
+@pytest.mark.parametrize(
+    "optimiser",
+    [
+        lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.1),
+        lambda p: torch.optim.AdamW(p, 0.1),
+    ],
+)
+def test_no_optimiser_gives_weight_to_inputs_that_are_not_read(optimiser):
+    one, reads = masked()
+    steps = optimiser([one.into_hidden, one.into_out])
+    before = one.incoming.detach().clone()
+    for _ in range(5):
+        steps.zero_grad()
+        one(spikes()).square().sum().backward()
+        steps.step()
+    assert (one.into_hidden.detach()[~reads] == 0).all()
+    assert (one.incoming.detach() != before)[reads].any()
+
+
+def test_what_is_not_read_has_no_effect_even_if_somebody_writes_there():
+    one, reads = masked()
+    x = spikes()
+    before = one.hidden_spikes(x)
+    with torch.no_grad():
+        one.into_hidden[~reads] = 5.0
+    assert torch.equal(one.hidden_spikes(x), before)
+    assert (one.incoming[~reads] == 0).all()
+
+
+def test_each_widening_has_lines_of_its_own_and_reads_all_by_default():
+    net = SpikingNet(3, leak=0.9)
+    one = net.add_expert([0, 1])
+    net.widen(one, torch.zeros(2, 3), torch.ones(2, 2), torch.tensor([True, False, True]))
+    net.widen(one, torch.zeros(1, 3), torch.ones(2, 1))
+    assert one.mask.tolist() == [[True, False, True]] * 2 + [[True] * 3]
+    one.into_hidden = torch.nn.Parameter(torch.zeros(5, 3))  # as when it is loaded
+    assert one.mask[3:].all()
+    assert one.incoming.shape == (5, 3)
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (torch.ones(2, dtype=torch.bool), r"reads is torch\.bool of shape \(2,\)"),
+        (torch.ones(3), r"reads is torch\.float32"),
+        (torch.tensor([True, False, True]), "weights for inputs that are not read"),
+    ],
+)
+def test_a_mask_that_does_not_fit_is_refused_and_changes_nothing(reads, message):
+    one = Expert(3, [0, 1], 0.9, range(2))
+    with pytest.raises(MosaicError, match=message):
+        one.widen(torch.ones(1, 3), torch.ones(2, 1), [2], reads)
+    assert one.births["hidden"] == []
+    assert one.mask.shape == (0, 3)

@@ -18,27 +18,42 @@ from growth.strategies.grow import places
 from growth.streams import split
 from mosaic_sim import MosaicError
 
-every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+every_strategy = pytest.mark.parametrize("name", ["naive", "grow", "joint"])
 
 
 class Tiles:
-    """A host with some rooms; notes every claim."""
+    """A host with some rooms and lines; notes every claim, and what is read on each tile."""
 
-    def __init__(self, *rooms, bring=0.0):
+    def __init__(self, *rooms, bring=0.0, lines=10**6, device=0.0):
         self.rooms, self.bring, self.home, self.claims = list(rooms), bring, {}, []
+        self.lines, self.device, self.reads = lines, device, {}
 
-    def offers(self, rates, expert):
+    def offers(self, rates, expert, fires):
+        size = len(rates)
         taken = {tile for tiles in self.home.values() for tile in tiles}
         open_ = (
             self.home[expert] if expert is not None else set(range(len(self.rooms))) - taken
         )
-        return [Offer(t, self.rooms[t], self.bring, 0.0) for t in open_ if self.rooms[t]]
+        found = []
+        for tile in sorted(open_):
+            there = self.reads.get(tile, np.zeros(size, bool))
+            found += [
+                Offer(
+                    tile, self.rooms[tile], self.lines - int(there.sum()), there,
+                    np.outer(~there, [self.bring, 0, 0]),
+                    np.tile([0.0, self.device, self.device], (size, 1)),
+                    np.zeros(3), np.zeros(3), np.zeros(3), 10**6, 0.0,
+                )
+            ]  # fmt: skip
+        return [offer for offer in found if offer.slots]
 
-    def claim(self, expert, tile, neurons):
+    def claim(self, expert, tile, kind, neurons, reads):
         assert 0 < neurons <= self.rooms[tile]
         self.rooms[tile] -= neurons
         self.home.setdefault(expert, set()).add(tile)
-        self.claims.append((expert, tile, neurons))
+        self.reads[tile] = self.reads.get(tile, False) | reads
+        assert self.reads[tile].sum() <= self.lines
+        self.claims.append((expert, tile, kind, neurons))
 
 
 def configured(name, *settings):
@@ -401,7 +416,7 @@ def test_novelty_without_need_only_adds_gate_neurons_while_there_is_room(
     assert torch.equal(expert.gate_weight[:10], before)
     assert len(expert.births["hidden"]) == hidden
     if gates:
-        assert host.claims[-1] == (0, 0, gates)
+        assert host.claims[-1] == (0, 0, "gate", gates)
         look = learner.decisions[-1].evidence
         assert learner.gate.novelty(shifted).mean() < look["novelty"] - 1
 
@@ -412,16 +427,21 @@ def test_gate_neurons_are_added_on_the_cheapest_tile_with_room(stream):
     claims = []
 
     class Several(Unlimited):
-        def offers(self, rates, expert):
-            return [Offer(4, 9, 3.0, 0.0), Offer(2, 1, 1.0, 0.0), Offer(3, 9, 1.0, 0.0)]
+        def offers(self, rates, expert, fires):
+            (free,) = super().offers(rates, expert, fires)
+            none = np.zeros(len(rates), bool)
+            return [
+                replace(free, tile=tile, slots=slots, there=none, bring=free.bring + price)
+                for tile, slots, price in ((4, 9, 3.0), (2, 1, 1.0), (3, 9, 0.4))
+            ]
 
-        def claim(self, expert, tile, neurons):
-            claims.append((expert, tile, neurons))
+        def claim(self, expert, tile, kind, neurons, reads):
+            claims.append((expert, tile, kind, neurons))
 
     learner.host = Several()
     learner.recognise(learner.experts[0], stream.tasks[0])
-    assert claims == [(0, 2, 1)]
-    assert len(learner.experts[0].births["gate"]) == 11
+    assert claims == [(0, 3, "gate", 2)]
+    assert len(learner.experts[0].births["gate"]) == 12
 
 
 # --- grow: where and how many ------------------------------------------------------------
@@ -433,14 +453,18 @@ def test_claims_cover_every_neuron_and_keep_to_the_room(stream):
     for task in stream.tasks[:2]:
         learner.learn(task, quiet)
     for number, expert in enumerate(learner.experts):
-        claimed = sum(n for who, _, n in host.claims if who == number)
-        assert claimed == expert.neurons
+        for kind, born in expert.births.items():
+            claimed = sum(
+                n for who, _, what, n in host.claims if (who, what) == (number, kind)
+            )
+            assert claimed == len(born)
     opened = [d.tile for d in learner.decisions if d.action == "new expert"]
-    assert opened == [
-        tile for _, tile, n in host.claims if n == 12
-    ]  # two outputs, ten gates
-    grown = [(d.expert, d.tile, d.neurons) for d in learner.decisions if d.neurons]
-    assert grown == [claim for claim in host.claims if claim[2] != 12]
+    assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("out", 2)]
+    assert opened == [tile for _, tile, kind, n in host.claims if (kind, n) == ("gate", 10)]
+    grown = [
+        (d.expert, d.tile, "hidden", d.neurons) for d in learner.decisions if d.neurons
+    ]
+    assert grown == [claim for claim in host.claims if claim[2] == "hidden"]
 
 
 def test_a_full_tile_stops_the_growth_of_its_expert(stream):
@@ -469,7 +493,7 @@ def test_what_does_not_pay_is_not_grown(stream):
     assert not learner.experts
     assert learner.ended is None
     evidence = learner.decisions[0].evidence
-    assert evidence["benefit"] < evidence["price"] == pytest.approx(1e9 * 1e-3)
+    assert evidence["benefit"] < evidence["price"] == pytest.approx(65e9 * 3e-4)
 
 
 def test_prediction_reads_outputs_and_gates_by_their_births(data):
@@ -487,3 +511,66 @@ def test_prediction_reads_outputs_and_gates_by_their_births(data):
     counts[2, [second.births["out"][1], g2]] = 9
     scores = learner.scores(lambda blueprint: counts_of(blueprint, counts))
     assert scores.argmax(1).tolist() == [9, 2, 7]
+
+
+def test_on_few_lines_neurons_and_gates_read_some_inputs_only(stream):
+    host = Tiles(40, 40, lines=20)
+    learner = made("grow", stream, host, "gate.lines=0.5")
+    for task in stream.tasks[:2]:
+        learner.learn(task, quiet)
+    looked = learner.gate.reads
+    assert looked.sum() == 10
+    for expert in learner.experts:
+        assert (expert.gate_weight[:, ~looked] == 0).all()
+        assert expert.mask.any(1).all()
+        assert (expert.into_hidden.detach()[~expert.mask] == 0).all()
+        assert (expert.mask.any(0).numpy() | looked).sum() + 1 <= 20
+    assert accuracy(learner, stream.tasks[0]) > 0.7
+    saved = io.BytesIO()
+    torch.save(learner.state(), saved)
+    saved.seek(0)
+    again = made("grow", stream, host)
+    again.load_state(torch.load(saved, weights_only=True))
+    for one, two in zip(again.experts, learner.experts, strict=True):
+        assert torch.equal(one.mask, two.mask)
+    assert np.array_equal(again.gate.reads, looked)
+    assert (again.spent, again.prices) == (learner.spent, learner.prices)
+
+
+@pytest.mark.parametrize("devices", [0, 900, 1200])
+def test_a_budget_is_never_exceeded_and_says_why_it_stopped(stream, devices):
+    host = Tiles(40, 40, device=1.0)
+    learner = made("grow", stream, host, f"grow.device_budget={devices}")
+    assert learner.budget.devices == devices
+    for task in stream.tasks[:2]:
+        if not learner.ended:
+            learner.learn(task, quiet)
+        assert learner.spent.devices <= devices
+    assert learner.ended == f"device budget for task {int(devices > 0)}"
+    assert actions(learner)[-1] == "device budget"
+    assert bool(learner.experts) == bool(devices)
+    # What was spent is what is there: a device a synapse, on this host.
+    synapses = sum(65 * len(e.births["gate"]) + int(e.mask.sum()) for e in learner.experts)
+    assert learner.spent.devices == synapses
+
+
+def test_spending_beyond_its_share_makes_the_next_task_dearer(stream):
+    host = Tiles(40, 40, device=1.0)
+    learner = made(
+        "grow", stream, host, "grow.device_budget=3000", "grow.horizon=10",
+        "grow.dual_rate=0.01",
+    )  # fmt: skip
+    learner.learn(stream.tasks[0], quiet)
+    spent, share = learner.spent.devices, 300
+    assert spent > share
+    expected = 0.01 * (spent / share - 1) / share
+    assert learner.prices.devices == pytest.approx(expected)
+    assert learner.prices.writes == 0
+    assert learner.prices.joules == pytest.approx(3e5)
+
+
+@pytest.mark.parametrize("where", ["cost-blind", "benefit-blind", "nearest", "random"])
+def test_a_learner_learns_with_every_policy(stream, where):
+    learner = made("grow", stream, Tiles(40, 40, 40), f"grow.where={where}")
+    learner.learn(stream.tasks[0], quiet)
+    assert accuracy(learner, stream.tasks[0]) > 0.8

@@ -1,13 +1,17 @@
 """What the placers that search reach, and what all of them keep to while they do."""
 
 import itertools
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from families import cliques, communities, lattice, layers, roomy_chip
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mosaic_sim import CapacityError, Chip, MosaicError, Network, Placement, _kernels, place
+from mosaic_sim._kernels.placing import sort_pairs
 from mosaic_sim.place import PLACERS, balanced_partition, crossing_synapses, hop_cost
 from mosaic_sim.place import hypergraph as hypergraph_module
 from mosaic_sim.place.curve import hilbert_tiles
@@ -124,7 +128,27 @@ def test_the_refusal_of_lines_gives_the_numbers():
         place(network, chip, placer="multilevel")
 
 
-def test_the_change_that_refinement_reports_is_the_change_of_the_true_cost():
+def tables(seating):
+    """How many synapses of each source end on each tile, as the tables say it."""
+    tile, count = seating.table
+    found = []
+    for s, begin in enumerate(seating.offsets[:-1]):
+        there = tile[begin : begin + seating.length[s]]
+        many = count[begin : begin + there.size] if count.ndim == 1 else count[s, there]
+        found.append(sorted(zip(there.tolist(), many.tolist(), strict=True)))
+        assert count.ndim == 1 or count[s].sum() == many.sum()
+    return found
+
+
+LOOKED_UP = pytest.mark.parametrize("most", [0, 1 << 24], ids=["searched", "looked up"])
+"""Whether the synapses of a source that end on a tile are in a short list, or in a table."""
+
+
+@LOOKED_UP
+def test_the_change_that_refinement_reports_is_the_change_of_the_true_cost(
+    most, monkeypatch
+):
+    monkeypatch.setattr(sys.modules[Seating.__module__], "MOST_COUNTS", most)
     network, chip = random_network(5, 40, inputs=6, density=0.15), Chip(3, 4, 4, 40, 40, 40)
     rates = np.random.default_rng(6).random(network.sources)
     start = place(network, chip, placer="random", rates=rates)
@@ -139,7 +163,37 @@ def test_the_change_that_refinement_reports_is_the_change_of_the_true_cost():
         assert seating.arriving.tolist() == lines.tolist()
         assert np.bincount(end.tile, minlength=12).tolist() == seating.fill.tolist()
         assert max(seating.fill) <= 4
+        kept = tables(seating)
+        seating.count()
+        assert kept == tables(seating)
     assert change < 0
+
+
+def test_a_layout_does_not_depend_on_how_counts_are_kept(monkeypatch):
+    instance = communities(3, 4)
+    found = []
+    for most in (0, 1 << 24):
+        monkeypatch.setattr(sys.modules[Seating.__module__], "MOST_COUNTS", most)
+        found.append(place(instance.network, instance.chip, effort=0.1).tile.tolist())
+    assert found[0] == found[1]
+
+
+# Long enough to be cut in parts, which fewer than 16 are not; and with many ties.
+@given(
+    st.integers(0, 200).flatmap(
+        lambda n: st.lists(st.integers(0, 2 * n), min_size=n, max_size=n)
+    ),
+    st.integers(0, 3),
+    st.integers(0, 3),
+)
+def test_pairs_are_sorted_between_two_bounds(keys, before, after):
+    first, last = min(before, len(keys)), max(len(keys) - after, min(before, len(keys)))
+    key, item = np.array(keys, float), np.arange(len(keys))
+    sort = getattr(sort_pairs, "py_func", sort_pairs)  # it is plain without a compiler
+    sort(key, item, first, last, np.empty(128, np.int64))
+    assert key.tolist() == keys[:first] + sorted(keys[first:last]) + keys[last:]
+    assert [keys[k] for k in item] == key.tolist()
+    assert sorted(item.tolist()) == list(range(len(keys)))
 
 
 def _search(**options):
