@@ -46,6 +46,12 @@ from growth.strategies.base import Progress, Stored, Strategy, silent
 from growth.strategies.chunked import flat, shaped
 from growth.strategies.estimator import Estimator, coverage, rate_integral
 from growth.strategies.hypernet import hypernetwork_of
+from growth.strategies.precision import (
+    STATISTIC_BITS,
+    label_bits,
+    sample_bits,
+    weight_bits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -131,7 +137,7 @@ class Ari(Strategy):
         self.zoo = torch.zeros(0, self.starts.shape[1])
         self.roots = torch.zeros(0, dtype=torch.int64)  # the start that each came from
         self.kept: dict[int, tuple[Tensor, Tensor]] = {}  # exemplars of each task
-        self.pairs = torch.zeros(0, self.estimator.net.sizes[0])  # recorded integrals
+        self.recorded = torch.zeros(0, self.estimator.net.sizes[0])  # recorded integrals
         self.values = torch.zeros(0)
         self.served: dict[int, Tensor] = {}
         self.hits: list[float] = []
@@ -177,7 +183,7 @@ class Ari(Strategy):
             row = self.estimator.rows(
                 signatures[done : done + 1], self.about()[[here]], True
             )
-            self.pairs = torch.cat([self.pairs, row])
+            self.recorded = torch.cat([self.recorded, row])
             self.values = torch.cat([self.values, torch.tensor([integral])])
         pool = torch.cat([self.zoo, torch.stack(found), self.starts])
         roots = torch.cat([self.roots, roots[chosen], torch.arange(len(self.starts))])
@@ -246,7 +252,7 @@ class Ari(Strategy):
         """Step 2 of the module: recorded integrals, and every network on every task as it is."""
         across = self.estimator.rows(self.signatures(pool), self.about(), trained=False)
         self.estimator.fit(
-            torch.cat([self.pairs, across]),
+            torch.cat([self.recorded, across]),
             torch.cat([self.values, self.accuracies(pool).flatten()]),
             self.options.epochs,
             self.torch_rng,
@@ -347,7 +353,9 @@ class Ari(Strategy):
         return self.net.blueprint(shaped(weights, self.net.weights))
 
     def ledger(self) -> list[Stored]:
-        exemplars = sum(8 * x.numel() + 8 * y.numel() for x, y in self.kept.values())
+        exemplars = sum(
+            sample_bits(x) + len(y) * label_bits(self.labels) for x, y in self.kept.values()
+        )
         kept = [
             Stored("exemplars", exemplars, "host"),
             Stored("seed of starts", 64, "host"),
@@ -355,18 +363,19 @@ class Ari(Strategy):
         if self.options.exemplars_only:
             return kept
         if self.options.knowledge == "weights":
-            kept.append(Stored("zoo", 4 * self.zoo.numel(), "host"))
+            bits = weight_bits(self.net, self.experiment.device.levels)
+            kept.append(Stored("zoo", bits * len(self.zoo), "host"))
         else:
             size = sum(p.numel() for p in self.hyper.parameters()) + self.codes.numel()
-            kept.append(Stored("hypernetwork", 16 * size, "host"))
+            kept.append(Stored("hypernetwork", STATISTIC_BITS * size, "host"))
         if self.options.choose == "estimator":
             size = sum(p.numel() for p in self.estimator.net.parameters())
-            size += self.pairs.numel() + self.values.numel()
-            kept.append(Stored("estimator", 16 * size, "host"))
+            size += self.recorded.numel() + self.values.numel()
+            kept.append(Stored("estimator", STATISTIC_BITS * size, "host"))
         return kept
 
     def state(self) -> dict[str, Any]:
-        names = ("starts", "codes", "zoo", "roots", "pairs", "values", "kept", "served")
+        names = ("starts", "codes", "zoo", "roots", "recorded", "values", "kept", "served")
         return super().state() | {
             "ari": {name: getattr(self, name) for name in names},
             "hyper": self.hyper.state_dict(),

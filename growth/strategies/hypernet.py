@@ -35,6 +35,7 @@ from torch import Tensor
 
 from growth.strategies.base import Stored, Strategy
 from growth.strategies.chunked import Chunked, flat, shaped
+from growth.strategies.precision import STATISTIC_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -237,8 +238,8 @@ class Hypernet(Strategy):
         generator = sum(p.numel() for p in self.hyper.parameters())
         embeddings = len(self.embeddings) * self.options.embedding
         return [
-            Stored("hypernetwork", 16 * generator, "host"),
-            Stored("embeddings of tasks", 16 * embeddings, "host"),
+            Stored("hypernetwork", STATISTIC_BITS * generator, "host"),
+            Stored("embeddings of tasks", STATISTIC_BITS * embeddings, "host"),
             Stored("seed of the initial weights", 64, "host"),
         ]
 

@@ -22,7 +22,7 @@ The first path has random layers, which are worth no more to keep than others: i
 all of them. A last layer is copied from a parent of the same task only, else it starts from the
 first path's, since that of another task has learnt to keep this task's outputs silent.
 
-Stored beside the network: components that do not serve the last task, 4 bit a weight. On the
+Stored beside the network: components that do not serve the last task, one level a weight. On the
 chip: every child is programmed and trained there; a switch to another task rewrites the layers
 that are not shared. The task of a sample must be known.
 

@@ -355,7 +355,7 @@ def test_ledger(stream):
     learner = taught(stream, "options.choose=exemplars", "options.knowledge=weights")
     weights = 12 * 64 + 10 * 12
     assert {s.name: s.bits for s in learner.ledger()} == {
-        "exemplars": 2 * 10 * 8 * (64 + 1), "seed of starts": 64,
+        "exemplars": 2 * 10 * (64 * 8 + 4), "seed of starts": 64,
         "zoo": 4 * weights * len(learner.zoo),
     }  # fmt: skip
     learner = taught(stream, tasks=1)

@@ -35,7 +35,7 @@ def stream():
 
 
 def config(name, *changed):
-    return tiny("naive", f"strategy='{name}'", *SETTINGS, *changed)
+    return tiny("naive", f"strategy='{name}'", "train.loss=ce_count", *SETTINGS, *changed)
 
 
 def made(name, stream, *changed, host=None):

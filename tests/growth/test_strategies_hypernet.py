@@ -223,6 +223,37 @@ def test_each_identity_is_served_its_own_on_the_same_wires(stream):
     assert (scores.argmax(1) == stream.tasks[0].test_labels).mean() < 0.5
 
 
+def test_the_first_embedding_lets_most_outputs_fire_now_and_then(stream):
+    learner = made(stream, "train.loss=ce_count", "options.candidates=3")
+    labels = torch.from_numpy(stream.tasks[0].train_labels[:50])
+    right = torch.nn.functional.one_hot(labels, 10).float()
+    silent, always = torch.zeros(8, 50, 10), torch.zeros(8, 50, 10)
+    always[:, :, :2] = 1.0
+    good = right.expand(8, -1, -1)
+    poor = 1 - right.expand(8, -1, -1)  # wrong, but neither silent nor always on
+
+    def chosen(answers):
+        left = iter(answers)
+        learner.generated = lambda embedding, own: embedding
+        learner.net.forward = lambda given, embedding: next(left)
+        learner.torch_rng.manual_seed(3)
+        drawn = torch.randn(3, 4, generator=torch.Generator().manual_seed(3))
+        found = learner.first_embedding(stream.tasks[0])
+        return int((drawn == found).all(1).nonzero())
+
+    learner.own = {0: torch.arange(10) < 2}
+    assert chosen([silent, good, always]) == 1
+    assert chosen([silent, always, poor]) == 2
+    assert chosen([poor, good, always]) == 1
+    assert learner.meter.shown == 3 * 3 * 50
+
+
+def test_its_learning_rate_is_a_share_of_the_configured_one(stream):
+    learner = made(stream, "options.rate=0.25")
+    (group,) = learner.optimiser().param_groups
+    assert group["lr"] == pytest.approx(0.25 * learner.experiment.train.learning_rate)
+
+
 @pytest.mark.parametrize("cell", ["lif", "relu"])
 @pytest.mark.parametrize("heads", ["own", "shared"])
 def test_a_task_has_the_outputs_of_its_own_labels_only(stream, heads, cell):
