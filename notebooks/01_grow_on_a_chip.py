@@ -201,7 +201,7 @@ print(f"benefit {choice.benefit:.3f}, price {choice.price:.3f}, {choice.cost}")
 # explaining them is 1. Every decision is kept with its evidence.
 
 # %%
-expert = learner.look(task, window)
+expert = learner.pupil = learner.look(task, window)
 decision = learner.decisions[-1]
 print(f"{decision.action}: expert {decision.expert} on tile {decision.tile}")
 for name, value in decision.evidence.items():
