@@ -11,13 +11,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 
+import numpy as np
 import snntorch
 import torch
 from torch import Tensor
 
+from growth import _kernels
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
 __all__ = ["Rule", "leaky", "rule_of"]
@@ -155,7 +158,8 @@ def leaky(
         raise MosaicError(f"slope is {slope}; it needs a finite number.")
     factor = _per_neuron("beta", beta, current)
     level = _per_neuron("threshold", threshold, current)
-    if not bool(((factor >= 0) & (factor <= 1)).all()):
+    within = 0 <= beta <= 1 if isinstance(beta, float) else _within(factor)
+    if not within:
         raise MosaicError(
             f"beta reaches from {factor.min():g} to {factor.max():g}; it needs 0 to 1."
         )
@@ -166,7 +170,7 @@ def leaky(
     if learns:
         fired, m = _Leaky.apply(current, factor, level, rule)
     else:
-        fired, m, _ = _forward(current, factor, level, rule, keep=membrane)
+        fired, m, *_ = _forward(current, factor, level, rule, keep=membrane)
     return (fired, m) if membrane else fired
 
 
@@ -214,6 +218,8 @@ def _per_neuron(name: str, value: float | Tensor, current: Tensor) -> Tensor:
     """As a finite tensor of the current's dtype, (), (1,) or (neurons,)."""
     # A number becomes torch's default dtype, as in snnTorch's constructor.
     given = torch.as_tensor(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return given.to(current.dtype)
     if given.dtype == torch.int64:
         given = given.to(current.dtype)
     if (
@@ -229,51 +235,60 @@ def _per_neuron(name: str, value: float | Tensor, current: Tensor) -> Tensor:
     return given.to(current)
 
 
+def _within(factor: Tensor) -> bool:
+    """Whether all are from 0 to 1."""
+    return bool(((factor >= 0) & (factor <= 1)).all())
+
+
 # --- forward ---------------------------------------------------------------------------------
 
+RESET = {"none": _kernels.NONE, "subtract": _kernels.SUBTRACT, "zero": _kernels.ZERO}
+SURROGATE = {"atan": _kernels.ATAN, "fast_sigmoid": _kernels.FAST_SIGMOID}
 
-def _rows(like: Tensor, keep: bool = True) -> tuple[Tensor, list[Tensor]]:
-    """Room for all steps and its rows; without `keep` one row that every step writes over."""
-    if keep:
-        room = torch.empty_like(like, memory_format=torch.contiguous_format)
-        return room, list(room.unbind(0))
-    room = like.new_empty(like.shape[1:])
-    return room, [room] * len(like)
+
+class _Arrays(NamedTuple):
+    """Spikes, membranes, membranes before their own reset, and parameters, for the kernels."""
+
+    s: NDArray[Any]
+    m: NDArray[Any]
+    v: NDArray[Any]
+    beta: NDArray[Any]
+    threshold: NDArray[Any]
+
+
+def _array(x: Tensor) -> NDArray[Any]:
+    """As (steps, samples, neurons)."""
+    values = x.detach().contiguous().numpy()
+    shape = values.shape
+    return values if len(shape) == 3 else values.reshape(shape[0], -1, shape[-1])
+
+
+def _each(value: Tensor, neurons: int) -> NDArray[Any]:
+    """A parameter for each neuron."""
+    values: NDArray[Any] = value.detach().numpy().reshape(-1)
+    return np.ascontiguousarray(np.broadcast_to(values, neurons))
 
 
 def _forward(
     current: Tensor, beta: Tensor, threshold: Tensor, rule: Rule, keep: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Spikes s, membranes m and membranes before their own reset v.
-
-    Every product with a threshold or a 0 or 1 is exact, so that those may be fused; the product
-    with beta is rounded before the sum, as in snnTorch.
-    """
-    minus, subtract = -threshold, rule.reset == "subtract"
-    s, fired = _rows(current)
-    v, before = _rows(current, keep)
-    m, after = (v, before) if rule.reset_delay else _rows(current, keep)
-    now = current.new_zeros(current.shape[1:])
-    reset = (now > threshold).to(current.dtype)
-    kept, change = torch.empty_like(now), torch.empty_like(now)
-    for x, a, b, spike in zip(current.unbind(0), before, after, fired, strict=True):
-        if rule.reset == "zero":
-            torch.sub(1, reset, out=kept)
-            torch.mul(now, kept, out=a)
-            torch.mul(a, beta, out=a)
-        else:
-            torch.mul(now, beta, out=a)
-        a.add_(x)
-        if subtract:
-            a.addcmul_(reset, minus)
-        torch.gt(a, threshold, out=spike)
-        if rule.reset_delay:
-            now, reset = a, spike
-            continue
-        torch.sub(reset, spike, out=change)
-        torch.addcmul(a, change, threshold if subtract else a, out=b)
-        now, reset = b, torch.gt(b, threshold, out=reset)
-    return s, m, v
+) -> tuple[Tensor, Tensor, Tensor, _Arrays | None]:
+    """Spikes s, membranes m and membranes before their own reset v; unless kept, of one step."""
+    s = torch.empty_like(current, memory_format=torch.contiguous_format)
+    v = torch.empty_like(s if keep else s[:1])
+    m = v if rule.reset_delay else torch.empty_like(v)
+    if not current.numel():
+        return s, m, v, None
+    neurons = current.shape[-1]
+    before = _array(v)
+    after = before if m is v else _array(m)
+    part = _Arrays(
+        _array(s), after, before, _each(beta, neurons), _each(threshold, neurons)
+    )
+    _kernels.forward(
+        _array(current), part.beta, part.threshold, RESET[rule.reset], rule.reset_delay,
+        part.s, part.m, part.v,
+    )  # fmt: skip
+    return s, m, v, part
 
 
 # --- backward --------------------------------------------------------------------------------
@@ -299,7 +314,7 @@ class _Leaky(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, beta: Tensor, threshold: Tensor, rule: Rule
     ) -> tuple[Tensor, Tensor]:
-        s, m, v = _forward(current, beta, threshold, rule, keep=True)
+        s, m, v, ctx.arrays = _forward(current, beta, threshold, rule, keep=True)
         ctx.rule = rule
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(beta, threshold, s, m, v)
@@ -314,36 +329,28 @@ class _Leaky(torch.autograd.Function):
         beta, threshold, s, m, v = ctx.saved_tensors
         if by_s is None and by_m is None:
             return None, None, None, None
-        zero, delayed = rule.reset == "zero", rule.reset_delay
-        slope = _surrogate(v - threshold, rule)
-        # What a spike subtracts from its own step, and k = dm/dv.
-        taken = None if delayed else v if zero else threshold
-        k: Tensor | None = None
-        if taken is not None:
-            k = 1 - slope * taken
-            if zero:
-                k -= s - (_earlier(m) > threshold).to(s.dtype)
-        # G of the docstring, first without what comes from later steps.
-        total = torch.zeros_like(v) if by_s is None else slope * by_s
-        if by_m is not None:
-            total += by_m if k is None else k * by_m
-        factor = beta if not zero else beta * (m <= threshold)
-        if k is not None:
-            factor = k * factor
-        rows = total.unbind(0)
-        factors = factor.unbind(0) if factor.ndim == v.ndim else [factor] * len(rows)
-        part = torch.empty_like(rows[0]) if rows else total
-        for t in range(len(rows) - 2, -1, -1):
-            torch.mul(rows[t + 1], factors[t], out=part)
-            rows[t].add_(part)
+        total = torch.empty_like(v)
+        if ctx.arrays is not None:
+            part: _Arrays = ctx.arrays
+            none = part.v[:0]
+            _kernels.backward(
+                part.beta, part.threshold, RESET[rule.reset], rule.reset_delay,
+                SURROGATE[rule.surrogate], rule.slope, part.s, part.m, part.v,
+                none if by_s is None else _array(by_s), none if by_m is None else _array(by_m),
+                _array(total),
+            )  # fmt: skip
         by_beta = by_threshold = None
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            zero = rule.reset == "zero"
             started = _earlier(m)
             r = (started > threshold).to(s.dtype)
             if ctx.needs_input_grad[1]:
                 at_beta = total * started
                 by_beta = (at_beta * (1 - r) if zero else at_beta).sum_to_size(beta.shape)
             if ctx.needs_input_grad[2]:
+                slope = _surrogate(v - threshold, rule)
+                # What a spike subtracts from its own step.
+                taken = None if rule.reset_delay else v if zero else threshold
                 by_threshold = torch.zeros_like(v) if by_s is None else -slope * by_s
                 if rule.reset == "subtract":
                     by_threshold -= r * total

@@ -289,8 +289,9 @@ class Strategy:
         train = self.experiment.train
         if train.optimiser == "adam":
             return torch.optim.Adam(
-                self.groups(), train.learning_rate, weight_decay=train.weight_decay
-            )
+                self.groups(), train.learning_rate,
+                weight_decay=train.weight_decay, fused=True,
+            )  # fmt: skip
         return torch.optim.SGD(
             self.groups(), train.learning_rate, momentum=train.momentum,
             weight_decay=train.weight_decay,
