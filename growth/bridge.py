@@ -260,7 +260,7 @@ class MosaicHost:
         found = []
         for tile, slots in enumerate(self.chip.slots.tolist()):
             slots -= self.used.get(tile, 0)
-            if not slots or (expert is None and tile in self.used):
+            if not slots:
                 continue
             there = np.zeros(rates.size, np.bool_)
             there[self.reads.get(tile, [])] = True

@@ -98,7 +98,7 @@ def run(
 
 @app.command()
 def compare(
-    config: Annotated[str, typer.Argument(help="A TOML file with [[compare]] entries.")],
+    config: Annotated[str, typer.Argument(help="A TOML file with entries of compare.")],
     root: Root = Path("runs"),
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds 0 to N - 1, instead of the file's.")
@@ -108,7 +108,7 @@ def compare(
 ) -> None:
     """Run several strategies on one stream and one chip, and print the table.
 
-    Without a [chip] in the file, the smallest chip is looked for on which every network is
+    Without a chip in the file, the smallest chip is looked for on which every network is
     legal. Killed and called again, it goes on where it was.
     """
     from growth import comparison as comparing

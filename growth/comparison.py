@@ -20,7 +20,7 @@ from growth.bridge import smallest_chip
 from growth.config import ChipConfig, experiment_of, read_tables
 from growth.experiment import run_experiments
 from growth.host import Unlimited
-from growth.learner import make_stream
+from growth.learner import check_experiment, make_stream
 from growth.report import summarise
 from growth.statistics import Paired, compare_paired, estimate
 from growth.strategies import STRATEGIES
@@ -183,6 +183,8 @@ def compare(
     folder = Path(root) / f"{comparison.name}-{comparison.fingerprint}"
     folder.mkdir(parents=True, exist_ok=True)
     experiments = comparison.experiments
+    for experiment in experiments.values():
+        check_experiment(experiment)
     if comparison.fitted:
         chip = common_chip(comparison, folder / "chip.toml")
         experiments = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter
+from sklearn.isotonic import IsotonicRegression
 
 from growth import figures
 from growth.comparison import COLUMNS, against
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from growth.comparison import Row
 
-__all__ = ["draw_rows", "pareto", "write_rows"]
+__all__ = ["apart", "draw_rows", "front_of", "pareto", "write_rows"]
 
 PRICES = (
     ("energy", "energy of an inference", "J"),
@@ -68,25 +68,37 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
 
 
 def draw_rows(rows: Sequence[Row], folder: Path, *, title: str) -> list[Path]:
-    """Draw accuracy against each price, with the front of those that nobody beats in both."""
+    """Draw accuracy against each price, with the front of those that nobody beats in both.
+
+    Strategies that were told the task have a panel of their own: theirs is an easier question.
+    """
     drawn = []
     known = [row for row in rows if row.values["compute_energy"] and row.values["accuracy"]]
+    panels = {
+        "told the task" if told else "not told the task": own
+        for told in (False, True)
+        if (own := [row for row in known if row.identity == told])
+    }
     for key, label, unit in PRICES if known else ():
-        price = np.array([_price(row, key) for row in known])
-        accuracy = np.array([np.mean(row.values["accuracy"] or [0.0]) for row in known])
-        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
-        ax = pareto(
-            price, accuracy, [row.label for row in known], [row.identity for row in known],
-            ax=figure.subplots(),
-        )  # fmt: skip
-        ax.set_xlabel(label)
-        ax.xaxis.set_major_formatter(EngFormatter(unit))
-        ax.set_title(title)
+        figure = Figure(figsize=(5.2 * len(panels), 4.8), layout="constrained")
+        figure.suptitle(title)
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for ax, (name, own) in zip(axes, panels.items(), strict=True):
+            found = [row.estimate("accuracy") for row in own]
+            pareto(
+                np.array([_price(row, key) for row in own]),
+                np.array([e.mean for e in found if e]),
+                [row.label for row in own], ax=ax,
+                half=np.array([0.0 if e.high is None else e.high - e.mean for e in found if e]),
+            )  # fmt: skip
+            ax.set(title=name, xlabel=label)
+            ax.xaxis.set_major_formatter(EngFormatter(unit))
+        axes[0].set_ylabel("average accuracy at the end")
         table: dict[str, Sequence[object]] = {
             "strategy": [row.label for row in known],
             "told the task": [row.identity for row in known],
-            key: price.tolist(),
-            "accuracy": accuracy.tolist(),
+            key: [_price(row, key) for row in known],
+            "accuracy": [float(np.mean(row.values["accuracy"] or [0.0])) for row in known],
         }
         path = folder / f"accuracy-against-{key}"
         figures.save(figure, path, table)
@@ -105,59 +117,77 @@ def pareto(
     price: NDArray[np.float64],
     accuracy: NDArray[np.float64],
     labels: Sequence[str],
-    told: Sequence[bool],
     *,
     ax: Axes,
+    half: NDArray[np.float64] | None = None,
 ) -> Axes:
     """Scatter accuracy against a price, and join those that nobody beats in both.
+
+    Names stand in a column beside the panel, each on a line to its point, so that none hides
+    another however close the points are.
 
     Parameters
     ----------
     price, accuracy : float64 array, (strategies,)
     labels : sequence of str
-    told : sequence of bool
-        Whether a strategy was told the task; drawn hollow, with a front of their own.
+    ax : Axes
+    half : float64 array, (strategies,), optional
+        Half of the interval of each accuracy.
 
     Examples
     --------
     >>> ax = Figure().subplots()
-    >>> pareto(np.array([1.0, 2.0]), np.array([0.5, 0.9]), "ab", [False, False], ax=ax) is ax
+    >>> pareto(np.array([1.0, 2.0]), np.array([0.5, 0.9]), "ab", ax=ax) is ax
     True
     """
-    for known, colour, name in (
-        (False, figures.COLOURS[0], "not told the task"),
-        (True, figures.COLOURS[1], "told the task"),
-    ):
-        own = np.flatnonzero(np.array(told, bool) == known)
-        if not own.size:
-            continue
-        ax.plot(
-            price[own], accuracy[own], "o", color=colour, label=name,
-            markerfacecolor="white" if known else colour,
-        )  # fmt: skip
-        front = front_of(price[own], accuracy[own])
-        ax.step(
-            price[own][front], accuracy[own][front], where="post", color=colour, lw=0.8,
-            alpha=0.6, zorder=1,
-        )  # fmt: skip
-    order = np.argsort(accuracy)
-    heights = accuracy.copy()
-    span = max(float(np.ptp(accuracy)), 1e-3)
-    for before, after in itertools.pairwise(order):
-        heights[after] = max(heights[after], heights[before] + 0.028 * span)
+    colour = figures.COLOURS[0]
+    ax.errorbar(price, accuracy, half, fmt="o", ms=5, color=colour, elinewidth=0.8)
+    front = front_of(price, accuracy)
+    ax.step(
+        price[front], accuracy[front], where="post", color=colour, lw=0.8, alpha=0.6,
+        zorder=1,
+    )  # fmt: skip
+    if price.max() > 3 * max(price.min(), 1e-30):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_minor_locator(NullLocator())
+    ax.margins(x=0.08, y=0.06)
+    low, high = ax.get_ylim()
+    places = apart((accuracy - low) / (high - low), GAP)
     for k, label in enumerate(labels):
         ax.annotate(
-            label, (price[k], accuracy[k]), fontsize=8, textcoords="offset points",
-            xytext=(7, (heights[k] - accuracy[k]) / span * 260 - 3),
+            label, (price[k], accuracy[k]), (1.04, places[k]), fontsize=8, va="center",
+            textcoords="axes fraction",
+            arrowprops={"arrowstyle": "-", "lw": 0.4, "color": figures.HAIR, "shrinkB": 3},
         )  # fmt: skip
-    if price.max() > 8 * max(price.min(), 1e-30):
-        ax.set_xscale("log")
-    ax.margins(x=0.12)
-    ax.set_ylabel("average accuracy at the end")
+    ax.set_ylim(low, high)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.grid(color=figures.HAIR, lw=0.3)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, frameon=False)
     return ax
+
+
+GAP = 0.04
+"""Between two names, as a share of the height of a panel."""
+
+
+def apart(heights: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Heights within 0 to 1, as near as possible to those wanted, each `gap` from the next.
+
+    The sum of squared moves is least: in order, less `gap` for each one below, they are an
+    isotonic regression. Where there is no room for the gap, it is less.
+
+    Examples
+    --------
+    >>> apart(np.array([0.5, 0.5, 0.1]), 0.2).tolist()
+    [0.4, 0.6, 0.1]
+    """
+    gap = min(gap, 1 / max(len(heights) - 1, 1))
+    order = np.argsort(heights, kind="stable")
+    below = gap * np.arange(len(heights))
+    fit = IsotonicRegression(y_min=0.0, y_max=max(1 - below[-1], 0.0))
+    places = np.empty(len(heights))
+    places[order] = fit.fit_transform(below, heights[order] - below) + below
+    return places
 
 
 def front_of(

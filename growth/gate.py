@@ -60,7 +60,7 @@ class Decision:
     ----------
     action : str
         ``new expert``, ``widen``, ``reuse`` or ``none``; or why nothing could be done:
-        ``too dear``, ``no free tile``, ``no free slot``.
+        ``too dear``, ``no tile with room``, ``no free slot``.
     task : int
     expert : int or None
     neurons : int

@@ -1,9 +1,10 @@
 """The growing learner: a gate says when, GradMax how, the chip's price where and how many.
 
 For every task it looks at a window of samples. Coherent need with novelty opens an expert on a
-free tile; need alone widens the expert that knows such inputs. In both cases GradMax proposes
-directions, and as many neurons are grown as pay for themselves; training and growing alternate
-until nothing pays any more. Then the expert is frozen with a description of its inputs.
+tile with room, empty or shared, as the price has it; need alone widens the expert that knows such
+inputs. In both cases GradMax proposes directions, and as many neurons are grown as pay for
+themselves; training and growing alternate until nothing pays any more. Then the expert is frozen
+with a description of its inputs.
 
 Stored beside the network: per expert the mean and spread of its novelty (the prototypes sit in
 its gate neurons on the chip). No samples. On the chip: only new devices are written.
@@ -178,7 +179,7 @@ class Grow(Strategy):
     # where and how many -----------------------------------------------------------------
 
     def open(self, task: Task, evidence: dict[str, Any], need: Need) -> Expert | None:
-        """Open a new expert on the free tile where it pays most."""
+        """Open a new expert on the tile where it pays most, which may have neurons already."""
         gates = self.experiment.gate.prototypes
         offers = self.offers(task, None)
         if not self.experts:

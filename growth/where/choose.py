@@ -108,7 +108,7 @@ class Refusal:
     Parameters
     ----------
     reason : str
-        ``no free tile`` or ``no free slot``, ``no free line``, ``energy budget``,
+        ``no tile with room`` or ``no free slot``, ``no free line``, ``energy budget``,
         ``device budget`` or ``write budget``.
     """
 
@@ -177,7 +177,7 @@ def choose(
 
 def _common(reasons: Sequence[Refusal], request: Request) -> Refusal:
     """The reason of the tile that came furthest: room first, then lines, then money."""
-    order = ["no free tile" if request.outputs else "no free slot", "no free line"]
+    order = ["no tile with room" if request.outputs else "no free slot", "no free line"]
     order += list(_BUDGETS)
     known = [order.index(r.reason) for r in reasons]
     return Refusal(order[max(known, default=0)])
@@ -200,7 +200,7 @@ def weigh(
     """
     room = offer.slots - request.outputs - request.gates
     if room < 1:
-        return Refusal("no free tile" if request.outputs else "no free slot")
+        return Refusal("no tile with room" if request.outputs else "no free slot")
     there, lines = offer.there, offer.lines
     fixed = (request.outputs + request.gates) * offer.neuron
     if request.gate_reads is not None:

@@ -301,20 +301,31 @@ def slots(host, expert=None):
     return {tile: offer.slots for tile, offer in offered(host, np.ones(6), expert).items()}
 
 
-def test_claims_take_slots_and_a_new_expert_gets_an_empty_tile():
+def test_claims_take_slots_and_a_new_expert_may_share_a_tile():
     host = new_host()
     assert slots(host) == dict.fromkeys(range(6), 10)
     host.claim(0, 2, "out", 2, NOTHING)
     host.claim(0, 2, "gate", 5, reads(0, -1))
-    assert slots(host) == dict.fromkeys([0, 1, 3, 4, 5], 10)
-    assert slots(host, expert=0) == dict.fromkeys([0, 1, 3, 4, 5], 10) | {2: 3}
+    left = dict.fromkeys([0, 1, 3, 4, 5], 10) | {2: 3}
+    assert slots(host) == slots(host, expert=0) == left
     host.claim(0, 2, "hidden", 3, reads(1))
     host.claim(0, 5, "hidden", 1, reads(1))
-    assert slots(host, expert=0) == dict.fromkeys([0, 1, 3, 4], 10) | {5: 9}
-    assert slots(host) == dict.fromkeys([0, 1, 3, 4], 10)
+    left = dict.fromkeys([0, 1, 3, 4], 10) | {5: 9}
+    assert slots(host) == slots(host, expert=0) == left
     for tile in (0, 1, 3, 4):
         host.claim(1 + tile, tile, "out", 10, NOTHING)
-    assert slots(host) == {}
+    assert slots(host) == {5: 9}
+
+
+def test_lines_that_another_expert_brought_are_there_for_a_new_one():
+    host = new_host()
+    host.claim(0, 2, "out", 2, NOTHING)
+    host.claim(0, 2, "gate", 5, reads(0, 3, -1))
+    offers = offered(host, np.ones(6))
+    assert np.array_equal(offers[2].there, reads(0, 3, -1))
+    assert offers[2].bring[0, 1] == offers[2].bring[3, 1] == 0
+    assert not offers[5].there.any()
+    assert offers[5].bring[0, 1] > 0
 
 
 def test_lines_are_free_until_a_source_that_is_not_there_yet_arrives():
@@ -437,7 +448,7 @@ def test_inputs_come_from_their_port_or_from_the_nearest_tile_that_reads_them(so
         ].tolist()
     )
     after = offered(host, np.ones(6))
-    assert sorted(after) == [0, 1, 2, 3, 5]
+    assert sorted(after) == [0, 1, 2, 3, 4, 5]
     for tile in after:
         here = CHIP.tile_position(tile)
         far, near = CHIP.hops(port, here), CHIP.hops(CHIP.tile_position(4), here)

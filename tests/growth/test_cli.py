@@ -135,7 +135,7 @@ def test_show_prints_one_run_in_full_and_several_side_by_side(mosaic, runs):
 
 def test_show_says_why_a_run_ended(mosaic, squeezed):
     for name, reason in (
-        ("grow", "no free tile for task 1"),
+        ("grow", "no tile with room for task 1"),
         ("naive", "does not fit the chip"),
     ):
         code, out, _ = mosaic("show", squeezed[name].path)

@@ -1,14 +1,17 @@
 """The table: one chip, one stream, one bill; the same after a kill; every cell from the records."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from growth import comparison
+from growth import comparison, figures
 from growth.comparison import COLUMNS, compare, load_comparison, rows_of, tables
-from growth.comparison_drawing import draw_rows, front_of, pareto, write_rows
+from growth.comparison_drawing import apart, draw_rows, front_of, pareto, write_rows
 from growth.statistics import sign_flip_test
 from mosaic_sim import ConfigError
 
@@ -223,11 +226,38 @@ def test_the_front_is_of_those_that_nobody_beats_in_both():
         assert (k in front) == (not beaten)
 
 
-def test_those_that_were_told_the_task_are_drawn_apart():
-    ax = Figure().subplots()
-    pareto(
-        np.array([1.0, 2, 3]), np.array([0.5, 0.8, 0.9]), "abc", [False, True, True], ax=ax
+def test_every_point_is_named_beside_the_panel():
+    ax = pareto(
+        np.array([1.0, 2, 30]), np.array([0.5, 0.9, 0.9]), "abc", ax=Figure().subplots()
     )
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["not told the task", "told the task"]
     assert [text.get_text() for text in ax.texts] == ["a", "b", "c"]
+    assert ax.get_xscale() == "log"
+
+
+@given(heights=st.lists(st.floats(0, 1), min_size=1, max_size=8), gap=st.floats(0.01, 0.5))
+def test_names_keep_their_distance_and_their_order_and_move_little(heights, gap):
+    wanted = np.array(heights)
+    places = apart(wanted, gap)
+    room = min(gap, 1 / max(len(wanted) - 1, 1))
+    order = np.argsort(wanted, kind="stable")
+    assert (np.diff(places[order]) >= room - 1e-9).all()
+    assert places.min() >= -1e-9
+    assert places.max() <= 1 + 1e-9
+    there = np.sort(wanted)
+    if len(wanted) == 1 or (np.diff(there) >= gap).all():
+        assert places == pytest.approx(wanted)
+    elif len(wanted) == 2 and 0.25 < there.mean() < 0.75 and gap < 0.5:
+        assert places.mean() == pytest.approx(wanted.mean())
+
+
+def test_those_that_were_told_the_task_have_a_panel_of_their_own(
+    done, tmp_path, monkeypatch
+):
+    rows = rows_of(done[1])
+    panels = []
+    monkeypatch.setattr(figures, "save", lambda figure, path, table: panels.append(figure))
+    draw_rows([rows[0], replace(rows[1], identity=True)], tmp_path, title="small")
+    titles = [[ax.get_title() for ax in figure.axes] for figure in panels]
+    assert titles == [["not told the task", "told the task"]] * 3
+    names = [[text.get_text() for text in ax.texts] for ax in panels[0].axes]
+    assert names == [["naive"], ["slow"]]

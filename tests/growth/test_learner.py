@@ -280,9 +280,11 @@ def test_all_at_once_is_the_whole_stream(stream):
 def test_a_chip_without_a_free_tile_ends_the_growing_run_with_that_as_its_result(squeezed):
     folder = squeezed["grow"]
     assert folder.done
-    assert [row["action"] for row in folder.seed(0).lines("growth")][-1] == "no free tile"
+    assert [row["action"] for row in folder.seed(0).lines("growth")][
+        -1
+    ] == "no tile with room"
     rows = folder.seed(0).lines("metrics")
-    assert rows[-1] == {"task": 1, "ended": "no free tile for task 1"}
+    assert rows[-1] == {"task": 1, "ended": "no tile with room for task 1"}
     assert rows[-2]["accuracy"][0] > 0.9  # what it had learnt still runs
     assert rows[-2]["accuracy"][1] == 0
     writes = [row["writes"] for row in folder.seed(0).lines("cost")]

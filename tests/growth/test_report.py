@@ -135,8 +135,10 @@ def test_a_run_that_never_fitted_is_said_to_and_why(squeezed):
 def test_a_run_that_ended_early_says_so_beside_its_numbers(squeezed):
     found = report.summarise(squeezed["grow"])
     assert found.measured
-    assert report.endings([found]) == ["split-digits-grow, seed-0: no free tile for task 1"]
-    assert "no free tile" in text(report.decision_table(found))
+    assert report.endings([found]) == [
+        "split-digits-grow, seed-0: no tile with room for task 1"
+    ]
+    assert "no tile with room" in text(report.decision_table(found))
 
 
 def test_the_tables_of_one_run_hold_its_records(tmp_path, runs):

@@ -480,8 +480,8 @@ def test_a_chip_without_a_free_tile_ends_the_run_and_keeps_what_was_learnt(strea
     learner = made("grow", stream, Tiles(40))
     for task in stream.tasks[:2]:
         learner.learn(task, quiet)
-    assert actions(learner)[-1] == "no free tile"
-    assert learner.ended == "no free tile for task 1"
+    assert actions(learner)[-1] == "no tile with room"
+    assert learner.ended == "no tile with room for task 1"
     assert len(learner.experts) == 1
     assert accuracy(learner, stream.tasks[0]) > 0.8
 

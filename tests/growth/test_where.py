@@ -345,7 +345,7 @@ def test_a_line_that_may_not_be_read_is_not(problem, left):
     ("tile", "request_", "left", "reason"),
     [
         (offer(slots=0), TWO, NO_LIMIT, "no free slot"),
-        (offer(slots=3), replace(TWO, outputs=2, gates=1), NO_LIMIT, "no free tile"),
+        (offer(slots=3), replace(TWO, outputs=2, gates=1), NO_LIMIT, "no tile with room"),
         (offer(lines=0), TWO, NO_LIMIT, "no free line"),
         (offer(sends=0), TWO, NO_LIMIT, "no free line"),
         (
@@ -370,7 +370,7 @@ def test_a_refusal_says_what_is_missing(tile, request_, left, reason):
 
 def test_without_tiles_there_is_no_free_one():
     assert choose(TWO, [], Prices()) == Refusal("no free slot")
-    assert choose(replace(TWO, outputs=1), [], Prices()) == Refusal("no free tile")
+    assert choose(replace(TWO, outputs=1), [], Prices()) == Refusal("no tile with room")
 
 
 def test_a_choice_is_cut_to_what_is_left():
