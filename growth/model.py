@@ -23,7 +23,7 @@ from mosaic_sim.errors import MosaicError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Expert", "SpikingNet", "cell_spikes", "mixture"]
+__all__ = ["Expert", "SpikingNet", "cell_spikes", "mixture", "responsibilities"]
 
 
 def cell_spikes(cell: nn.Module, current: Tensor) -> Tensor:
@@ -270,6 +270,10 @@ class SpikingNet(nn.Module):
         ]
 
 
+SHARPNESS = 4.0
+"""Power that the weights of experts are taken to: nearly one expert for each sample."""
+
+
 def mixture(
     out: Sequence[NDArray[np.int64]],
     gate: Sequence[NDArray[np.int64]],
@@ -280,9 +284,8 @@ def mixture(
 ) -> NDArray[np.float64]:
     """Mix the experts' opinions by their gates.
 
-    ``p(y) = sum_e g_e p_e(y)`` with ``g = softmax(gain * most spikes of a gate neuron)`` over
-    experts and ``p_e = softmax(gain * spikes)`` over the classes of expert e. An expert
-    without gate neurons counts as one that spiked 0 times.
+    ``p(y) = sum_e g_e p_e(y)`` with the `responsibilities` g of the experts and
+    ``p_e = softmax(gain * spikes)`` over the classes of expert e.
 
     Parameters
     ----------
@@ -305,12 +308,44 @@ def mixture(
     """
     if not out:
         raise MosaicError("mixture needs at least one expert.")
-    best = np.stack([g.max(1) if g.shape[1] else np.zeros(len(g)) for g in gate], axis=1)
-    weights = _softmax(gain * best)
+    weights = responsibilities(gate, gain=gain)
     scores = np.zeros((len(out[0]), labels))
     for e, counts in enumerate(out):
         scores[:, list(classes[e])] += weights[:, e, None] * _softmax(gain * counts)
     return scores
+
+
+def responsibilities(
+    gate: Sequence[NDArray[np.int64]], *, gain: float
+) -> NDArray[np.float64]:
+    """Share of each expert in explaining samples, (samples, experts).
+
+    ``g_e`` grows with the sum of ``exp(gain * spikes)`` over the gate neurons of e, so that
+    several prototypes that are about as near count for more than one. Spikes fall with the
+    squared distance to a prototype: the sum is that of a mixture of Gaussians. It is taken to a
+    power, `SHARPNESS`: an expert that is sure of its class must not win against one that
+    knows the inputs better but has doubts. An expert without gate neurons counts as one whose
+    only gate neuron was silent.
+
+    Parameters
+    ----------
+    gate : sequence of (samples, gates of e)
+        Spike counts of each expert.
+    gain : float
+        Log-odds per spike.
+
+    Examples
+    --------
+    >>> responsibilities([np.array([[8, 8]]), np.array([[9, 0]])], gain=0.5).round(2)
+    array([[0.67, 0.33]])
+    """
+    sums = []
+    for counts in gate:
+        spikes = counts if counts.shape[1] else np.zeros((len(counts), 1))
+        highest = spikes.max(1)
+        powers = np.exp(gain * (spikes - highest[:, None])).sum(1)
+        sums.append(gain * highest + np.log(powers))
+    return _softmax(SHARPNESS * np.stack(sums, axis=1))
 
 
 def _softmax(values: NDArray[np.floating]) -> NDArray[np.float64]:

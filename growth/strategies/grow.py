@@ -20,7 +20,8 @@ import torch
 from growth.gate import Decision, Gate, decide
 from growth.host import Cost
 from growth.initialise import Need, gradmax, measure_need
-from growth.model import SpikingNet, mixture
+from growth.model import SpikingNet, mixture, responsibilities
+from growth.rounding import rounded
 from growth.strategies.base import Progress, Stored, Strategy, encode, silent
 from growth.where import (
     NO_LIMIT,
@@ -288,7 +289,7 @@ class Grow(Strategy):
         expert.freeze()
         if not expert.births["gate"]:
             number = self.gate.add(self.gate.describe(task.train_inputs), task.train_inputs)
-            self.add_gates(expert, number)
+            self.add_gates(expert, number, task)
 
     def recognise(self, expert: Expert, task: Task) -> None:
         """Let an expert also serve inputs that it handles but that look new."""
@@ -303,17 +304,20 @@ class Grow(Strategy):
         self.host.claim(number, found.tile, "gate", found.neurons, found.reads)
         self.spent = self.spent.plus(found.cost)
         self.gate.extend(number, task.train_inputs, found.neurons)
-        self.add_gates(expert, number)
+        self.add_gates(expert, number, task)
 
-    def add_gates(self, expert: Expert, number: int) -> None:
-        """Grow gate neurons for the prototypes that have none yet."""
-        weight, bias = self.gate.neurons(number)
+    def add_gates(self, expert: Expert, number: int, task: Task) -> None:
+        """Grow gate neurons for the prototypes that have none yet, on the levels of the chip."""
         there = len(expert.births["gate"])
-        self.model.add_gates(
-            expert,
-            torch.tensor(weight[there:], dtype=torch.float32),
-            torch.tensor(bias[there:], dtype=torch.float32),
+        weight, bias = self.gate.neurons(number)
+        lines = np.flatnonzero(self.gate_reads())
+        given = np.pad(task.train_inputs, ((0, 0), (0, 1)), constant_values=1.0)
+        held = np.column_stack([weight, bias])[there:]
+        held[:, lines] = rounded(
+            held[:, lines], given[:, lines], self.experiment.device.levels
         )
+        new = torch.tensor(held, dtype=torch.float32)
+        self.model.add_gates(expert, new[:, :-1], new[:, -1])
 
     def record(
         self, action: str, task: Task, expert: int | None, neurons: int, tile: int | None,
@@ -390,10 +394,9 @@ class Grow(Strategy):
         )
 
     def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
-        """Share of samples of known classes whose own expert has the busiest gate neuron."""
-        best = np.column_stack(
-            [fired[f"expert {number}/gate"].max(1) for number in range(len(self.experts))]
-        )
+        """Share of samples of known classes whose own expert has the largest weight."""
+        gates = [fired[f"expert {number}/gate"] for number in range(len(self.experts))]
+        best = responsibilities(gates, gain=self.experiment.gate.gain)
         owner = {
             label: e for e, expert in enumerate(self.experts) for label in expert.classes
         }

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, target
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from scipy.special import softmax
+from scipy.special import logsumexp, softmax
 from tiny import lif, raster_of
 
-from growth.model import Expert, SpikingNet, cell_spikes, mixture
+from growth.model import SHARPNESS, Expert, SpikingNet, cell_spikes, mixture
 from mosaic_sim import MosaicError
 
 
@@ -171,8 +171,8 @@ def test_the_mixture_is_the_sum_of_opinions_weighed_by_the_gates(case, gain):
     out, gate, classes, labels = case
     scores = mixture(out, gate, classes, labels, gain=gain)
     for b, row in enumerate(scores):
-        best = [max(g[b], default=0) for g in gate]
-        weight = softmax(gain * np.array(best))
+        near = [logsumexp(gain * (g[b] if g.shape[1] else np.zeros(1))) for g in gate]
+        weight = softmax(SHARPNESS * np.array(near))
         expected = np.zeros(labels)
         for e, members in enumerate(classes):
             opinion = softmax(gain * out[e][b])
@@ -193,17 +193,20 @@ def test_one_expert_alone_is_a_softmax(case, gain):
     assert scores[:, classes[0]] == pytest.approx(softmax(gain * out[0], axis=1))
 
 
-def test_a_spike_of_a_gate_shifts_the_odds_by_its_gain():
+def test_spikes_of_gates_shift_the_odds():
     out = [np.array([[5, 5]])] * 2
 
     def odds(near, far):
-        gates = [np.array([[1, near]]), np.array([[far, 0]])]
-        scores = mixture(out, gates, [[0, 1], [2, 3]], 4, gain=0.5)[0]
-        return np.log(scores[:2].sum() / scores[2:].sum())
+        scores = mixture(
+            out, [np.array([near]), np.array([far])], [[0, 1], [2, 3]], 4, gain=0.5
+        )
+        return np.log(scores[0, :2].sum() / scores[0, 2:].sum()) / SHARPNESS
 
-    assert odds(4, 4) == pytest.approx(0)
-    assert odds(7, 4) == pytest.approx(0.5 * 3)
-    assert odds(4, 9) == pytest.approx(-0.5 * 5)
+    assert odds([4], [4]) == pytest.approx(0)
+    assert odds([7], [4]) == pytest.approx(0.5 * 3)
+    assert odds([4], [9]) == pytest.approx(-0.5 * 5)
+    assert odds([4, 4], [4]) == pytest.approx(np.log(2))  # two that are as near
+    assert odds([40, 4], [40]) == pytest.approx(0, abs=1e-6)  # one far away does not count
 
 
 def test_experts_of_the_same_label_add_up():
