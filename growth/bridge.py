@@ -304,6 +304,10 @@ class MosaicHost:
         if kind == "hidden":
             for home in set(homes["out"]) - {tile}:
                 heard[home] = heard.get(home, 0) + neurons
+        if kind == "out" and tile not in homes["out"]:
+            # Hidden neurons that are there already have to be heard here too.
+            away = sum(home != tile for home in homes["hidden"])
+            heard |= {tile: heard.get(tile, 0) + away} if away else {}
         after = self.reads | {tile: sorted(lines)}
         for there in {tile, *heard}:
             arriving = len(after.get(there, ())) + heard.get(there, 0)

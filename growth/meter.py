@@ -72,6 +72,10 @@ class Meter:
         self.updates = self.shown = self.looked = self.rewritten = 0
         self._last = {name: levels_of(w, self.levels) for name, w in weights.items()}
 
+    def there(self, weights: Mapping[str, Tensor]) -> None:
+        """Take note that these weights are on the chip already."""
+        self._last |= {name: levels_of(w, self.levels) for name, w in weights.items()}
+
     def passed(self, samples: int) -> None:
         """Count samples that went forward and backward."""
         self.shown += samples

@@ -171,6 +171,17 @@ class Expert(nn.Module):
         self.into_out = nn.Parameter(torch.cat([self.into_out.data, outgoing], dim=1))
         self.births["hidden"] += list(births)
 
+    def add_outputs(self, classes: Sequence[int], births: Sequence[int]) -> None:
+        """Add output neurons for more labels, silent until they are trained."""
+        again = sorted(set(classes) & set(self.classes))
+        if again:
+            raise MosaicError(f"The expert has an output for label {again[0]} already.")
+        more = torch.zeros(len(classes), self.into_out.shape[1])
+        trained = self.into_out.requires_grad
+        self.into_out = nn.Parameter(torch.cat([self.into_out.data, more]), trained)
+        self.classes += classes
+        self.births["out"] += list(births)
+
     def add_gates(self, weight: Tensor, bias: Tensor, births: Sequence[int]) -> None:
         """Add gate neurons: weight (gates, inputs), bias (gates,)."""
         self.gate_weight = torch.cat([self.gate_weight, weight])
@@ -232,6 +243,10 @@ class SpikingNet(nn.Module):
         `reads`, (inputs,) or (k, inputs), says which inputs they read; all by default.
         """
         expert.widen(incoming, outgoing, self._bear(incoming.shape[0]), reads)
+
+    def add_outputs(self, expert: Expert, classes: Sequence[int]) -> None:
+        """Add output neurons to `expert` for labels that it did not have."""
+        expert.add_outputs(classes, self._bear(len(classes)))
 
     def add_gates(self, expert: Expert, weight: Tensor, bias: Tensor) -> None:
         """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,)."""

@@ -60,6 +60,8 @@ class Action:
     known : bool
         Whether the expert that served the batch should also learn from it. What nobody knows
         would make an old expert forget, and the need for a new one fade.
+    doubt : float
+        Whether the inputs are known: what their novelty had added up to when this was decided.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Action:
     need: float
     novelty: float
     known: bool
+    doubt: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -200,11 +203,12 @@ class Trigger(Remembers):
             past.add(norm if need <= self.settings.need_above else most)
             if nearest == self.active:
                 self.gate.meet(seen.inputs)
+        doubt = self.doubt
         action = self.act(seen, nearest) if self.since > self.settings.rest else "none"
         if action != "none":
             self.since = 0.0
             self.calm()
-        return Action(action, self.active, need, novelty, not new)
+        return Action(action, self.active, need, novelty, not new, doubt)
 
     def count(self, need: float, meaning: float, nearest: int, new: bool) -> None:
         """Count batches on end that are doubted, or stuck, or another expert's."""
