@@ -105,9 +105,12 @@ class Running(Remembers):
         self.mean += weight * step
         self.variance = (1 - weight) * (self.variance + weight * step**2)
 
-    def score(self, value: float) -> float:
-        """Standard deviations of `value` above the mean; 0 while there is no spread."""
-        spread = self.variance**0.5
+    def score(self, value: float, least: float = 0.0) -> float:
+        """Standard deviations of `value` above the mean; 0 while there is no spread.
+
+        A spread below `least` counts as `least`.
+        """
+        spread = max(self.variance**0.5, least)
         return (value - self.mean) / spread if spread > 0 else 0.0
 
 

@@ -41,6 +41,10 @@ __all__ = ["Action", "Settings", "Trigger"]
 PAST = 0.05
 """Weight of the latest known batch in mean and spread of the need."""
 
+SPREAD = 0.02
+"""Spread of the need, at least, as a share of the largest that there was. A spiking network
+that makes no mistake has no need at all on batch after batch: nothing would stand out."""
+
 FIRST = 3
 """Known batches before a need is compared with them."""
 
@@ -122,8 +126,9 @@ class Trigger(Remembers):
 
     With the novelty n of each batch, the doubt is ``max(0, doubt + n - allowance)``. The need
     is `need_norm` of the samples, weighed by nobody's share while there is doubt, in standard
-    deviations of what it was on known batches. Needs of several batches, as many as there has
-    been doubt, are put together as ``sum of z / sqrt(batches)``.
+    deviations of what it was on known batches, at least `SPREAD` of the largest need so far.
+    Needs of several batches, as many as there has been doubt, are put together as
+    ``sum of z / sqrt(batches)``.
 
     Parameters
     ----------
@@ -153,6 +158,7 @@ class Trigger(Remembers):
 
     kept = (
         "since", "doubt", "strange", "stuck", "elsewhere", "candidate", "needs", "meanings",
+        "largest",
     )  # fmt: skip
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -162,7 +168,7 @@ class Trigger(Remembers):
         at_least("rest", chosen.rest, 0)
         self.gate = Novelty(chosen.prototypes, learning=chosen.learning)
         self.pasts = [Running(PAST)]  # one for each expert
-        self.since = 0.0
+        self.since = self.largest = 0.0
         self.calm()
 
     def calm(self) -> None:
@@ -186,6 +192,7 @@ class Trigger(Remembers):
         """Take in the next batch, observed through the network of ``route(inputs)``."""
         self.since += 1
         if self.gate.busy:
+            self.largest = max(self.largest, need_norm(seen))
             self.gate.meet(seen.inputs)
             return Action("none", self.active, 0.0, 0.0, True)
         each = self.gate.each(seen.inputs)
@@ -196,10 +203,12 @@ class Trigger(Remembers):
         share = self.gate.nobody(seen.inputs, self.settings.nobody) if new else None
         norm = need_norm(seen, share)
         past = self.pasts[nearest]
-        need = past.score(norm) if past.count >= FIRST else 0.0
+        self.largest = max(self.largest, norm)
+        least = SPREAD * self.largest
+        need = past.score(norm, least) if past.count >= FIRST else 0.0
         self.count(need, label_dependence(seen.inputs, seen.labels), nearest, new)
         if not new:
-            most = past.mean + self.settings.need_above * past.variance**0.5
+            most = past.mean + self.settings.need_above * max(past.variance**0.5, least)
             past.add(norm if need <= self.settings.need_above else most)
             if nearest == self.active:
                 self.gate.meet(seen.inputs)
