@@ -72,6 +72,7 @@ class Expert(nn.Module):
 
     A hidden neuron reads the inputs of its row in the buffer `reads`, (hidden, inputs), and no
     other: whatever an optimiser does to the rest of `into_hidden`, it is not there (`incoming`).
+    `gate_reads`, (gates, inputs + 1), says the same of gate neurons and their bias.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Expert(nn.Module):
         self.gate_bias: Tensor
         self.register_buffer("gate_weight", torch.zeros(0, inputs))
         self.register_buffer("gate_bias", torch.zeros(0))
+        self.gate_reads: Tensor
+        self.register_buffer("gate_reads", torch.zeros(0, inputs + 1, dtype=torch.bool))
         self.cell = snntorch.Leaky(beta=leak, spike_grad=surrogate.atan())
         self.births: dict[str, list[int]] = {"hidden": [], "out": list(births), "gate": []}
 
@@ -182,11 +185,30 @@ class Expert(nn.Module):
         self.classes += classes
         self.births["out"] += list(births)
 
-    def add_gates(self, weight: Tensor, bias: Tensor, births: Sequence[int]) -> None:
-        """Add gate neurons: weight (gates, inputs), bias (gates,)."""
+    def add_gates(
+        self, weight: Tensor, bias: Tensor, births: Sequence[int],
+        reads: Tensor | None = None,
+    ) -> None:  # fmt: skip
+        """Add gate neurons: weight (gates, inputs), bias (gates,).
+
+        `reads`, (gates, inputs + 1), says which lines they read, the bias line last; without
+        it those whose weight is not 0.
+        """
+        there = torch.column_stack([weight, bias]) != 0
+        self.gate_reads = torch.cat([self.gate_reads, there if reads is None else reads])
         self.gate_weight = torch.cat([self.gate_weight, weight])
         self.gate_bias = torch.cat([self.gate_bias, bias])
         self.births["gate"] += list(births)
+
+    def set_gates(self, weight: Tensor, bias: Tensor) -> None:
+        """Give the gate neurons that there are other weights on the lines that they read."""
+        held = torch.column_stack([weight, bias])
+        if held.shape != self.gate_reads.shape or bool(held[~self.gate_reads].any()):
+            raise MosaicError(
+                f"set_gates got weights for {len(weight)} gate neurons; there are "
+                f"{len(self.gate_reads)}, and each keeps the lines that it reads."
+            )
+        self.gate_weight, self.gate_bias = weight, bias
 
     def freeze(self) -> None:
         """Let nothing train this expert any more."""
@@ -248,9 +270,14 @@ class SpikingNet(nn.Module):
         """Add output neurons to `expert` for labels that it did not have."""
         expert.add_outputs(classes, self._bear(len(classes)))
 
-    def add_gates(self, expert: Expert, weight: Tensor, bias: Tensor) -> None:
-        """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,)."""
-        expert.add_gates(weight, bias, self._bear(weight.shape[0]))
+    def add_gates(
+        self, expert: Expert, weight: Tensor, bias: Tensor, reads: Tensor | None = None
+    ) -> None:
+        """Add gate neurons to `expert`: weight (gates, inputs), bias (gates,).
+
+        `reads`, (gates, inputs + 1), says which lines they read, the bias line last.
+        """
+        expert.add_gates(weight, bias, self._bear(weight.shape[0]), reads)
 
     @torch.no_grad()
     def blueprint(self) -> Blueprint:
@@ -262,7 +289,10 @@ class SpikingNet(nn.Module):
             weights = {
                 "hidden": ((INPUTS, expert.incoming, expert.mask),),
                 "out": ((f"expert {number}/hidden", out, torch.ones_like(out) > 0),),
-                "gate": ((INPUTS, gate, gate != 0), (BIAS, bias, bias != 0)),
+                "gate": (
+                    (INPUTS, gate, expert.gate_reads[:, :-1]),
+                    (BIAS, bias, expert.gate_reads[:, -1:]),
+                ),
             }
             for kind, incoming in weights.items():
                 born = np.array(expert.births[kind], np.int64)

@@ -30,10 +30,10 @@ from growth.strategies.growing import evidence_of
 from growth.strategies.observed import observed
 from growth.strategies.precision import CHANNEL_BITS, STATISTIC_BITS, label_bits
 from growth.streams import Task
-from growth.when import Settings, Trigger
+from growth.when import Acquaintance, Settings, Trigger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,9 +44,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Freely"]
 
+OFTEN = 2
+"""Gate neurons are written anew when their expert has met so many times as many inputs."""
+
+MOST = 0.5
+"""Share of a batch that an expert needs outputs for, to serve it: however alike the inputs are,
+labels that it cannot give are a task that it does not know."""
+
 HEARD = 2
-"""Known batches that a label has to be met in before an expert gets an output for it: one batch
-may still hold the first samples of what nobody knows."""
+"""Batches that a label has to be met in before an expert gets an output for it: one batch may
+hold the last samples of what came before, or the first ones of what nobody knows."""
 
 
 class Freely:
@@ -71,7 +78,7 @@ class Freely:
     reasons : dict
         Evidence of the decision that the window is filled for.
     heard : dict of int
-        In how many known batches the pupil met a label that it has no output for.
+        In how many batches the pupil met a label that it has no output for.
     met, segment : int
         Batches so far, and how often somebody looked at the learner; for the record.
     """
@@ -93,6 +100,8 @@ class Freely:
         self.met = 0
         self.segment = -1
         self.before = learner.spent
+        self.described = 0.0
+        self.means: Acquaintance | None = None
         self.begin("open")
 
     # every batch ----------------------------------------------------------------------------
@@ -109,14 +118,15 @@ class Freely:
     def take(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Ask the trigger about one batch, act, and learn from it."""
         rows = np.asarray(inputs, np.float64)
-        server = self.trigger.route(rows)
+        barred = self.barred(labels)
+        server = self.trigger.route(rows, barred)
         expert = self.expert(server) or self.learner.trial(self.classes(labels))
         spikes = encode(inputs, self.learner.experiment.stream.steps)
-        action = self.trigger(
-            observed(expert, spikes, rows, labels, self.learner.criterion)
-        )
+        seen = observed(expert, spikes, rows, labels, self.learner.criterion)
+        novelty = float(self.trigger.gate.each(rows).min())
+        action = self.trigger(seen, barred)
         if action.name != "none":
-            self.act(action)
+            self.act(action, novelty)
         elif not action.known or server != self.trigger.active:
             return
         self.learn(inputs, labels)
@@ -131,11 +141,20 @@ class Freely:
         """Every label, in order."""
         return tuple(np.unique(labels).tolist())
 
-    def act(self, action: Action) -> None:
-        """Carry out what the trigger decided."""
+    def barred(self, labels: NDArray[np.int64]) -> list[int]:
+        """Experts of the trigger without an output for most labels of a batch."""
+        return [
+            number for number in range(len(self.served))
+            if (expert := self.expert(number)) is not None
+            and np.isin(labels, expert.classes).mean() < MOST
+        ]  # fmt: skip
+
+    def act(self, action: Action, novelty: float) -> None:
+        """Carry out what the trigger decided on a batch with inputs of this novelty."""
+        by_labels = novelty <= self.trigger.settings.allowance
         self.reasons = {
-            "novelty": action.novelty, "doubt": action.doubt, "need": action.need,
-            "batch": self.met,
+            "novelty": novelty, "doubt": action.doubt, "need": action.need,
+            "batch": self.met, "decided_by": "labels" if by_labels else "inputs",
         }  # fmt: skip
         if action.name == "new expert":
             self.settle()
@@ -172,10 +191,11 @@ class Freely:
         """Freeze the pupil; another expert takes over."""
         learner = self.learner
         if learner.pupil is not None:
+            self.redescribe()
             learner.pupil.freeze()
             learner.reprice(self.before)
             self.before = learner.spent
-        learner.pupil = learner.lasting = None
+        learner.pupil = learner.lasting = self.means = None
         self.heard = {}
         self.begin("")
 
@@ -194,6 +214,11 @@ class Freely:
 
     def learn(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Train the pupil on a batch, and put it into the window if there is one."""
+        if self.means is not None:
+            seen = self.learner.gate.seen(inputs)
+            self.means.meet(np.asarray(seen, np.float64))
+            if self.means.seen >= OFTEN * self.described:
+                self.redescribe()
         known = self.known(inputs, labels)
         if known.any():
             self.train(inputs[known], labels[known])
@@ -217,7 +242,12 @@ class Freely:
 
     def open(self, task: Task) -> None:
         """Open the expert that the trigger has opened, if there is need and it pays."""
-        learner, every = self.learner, np.arange(len(task.train))
+        learner = self.learner
+        classes = [label for label in task.classes if self.heard[label] >= HEARD]
+        task, every = of_labels(task, classes)
+        if not every.size:
+            self.begin("open")  # no label came twice
+            return
         need = learner.need(learner.trial(task.classes), task, every)
         evidence = evidence_of(need) | self.reasons
         if need.z <= learner.experiment.grow.need_above:
@@ -230,28 +260,47 @@ class Freely:
         if expert is None:
             self.begin("open")
             return
-        self.served[self.trigger.active] = len(learner.experts) - 1
+        self.served[self.trigger.active], self.heard = len(learner.experts) - 1, {}
         learner.take_up(expert)
-        learner.describe(expert, task)
+        learner.describe(expert, task, lasting=False)
+        self.follow(task)
         self.widen(task)
 
     def widen(self, task: Task) -> None:
         """Grow the pupil and train it on the window, in turns, as long as it pays."""
-        learner, pupil = self.learner, self.learner.trained
-        rows = np.flatnonzero(np.isin(task.train_labels, pupil.classes))
-        samples, grown = task.train.take(rows), False
-        task = replace(task, train=samples)
-        while (
-            rows.size
-            and self.left
-            and learner.widen(pupil, task, np.arange(rows.size), self.reasons)
-        ):
+        learner, pupil, grown = self.learner, self.learner.trained, False
+        task, every = of_labels(task, pupil.classes)
+        while every.size and self.left and learner.widen(pupil, task, every, self.reasons):
             self.left -= 1
-            learner.fit(samples, learner.experiment.train.epochs)
+            learner.fit(task.train, learner.experiment.train.epochs)
             grown = True
         learner.lasting = None
         if grown and self.left:
             self.begin("widen")
+
+    # what the pupil's inputs are like ---------------------------------------------------------
+
+    def follow(self, task: Task) -> None:
+        """Let the prototypes of a new expert be running means from now on."""
+        prototypes = self.learner.gate.descriptors[-1].prototypes
+        inputs = self.learner.gate.seen(task.train_inputs)
+        self.means = Acquaintance(len(prototypes), by_direction=False)
+        self.means.prototypes = prototypes.copy()
+        near = np.square(inputs[:, None] - prototypes).sum(2).argmin(1)
+        self.means.sizes = np.bincount(near, minlength=len(prototypes)).astype(np.float64)
+        self.means.seen = self.described = float(len(inputs))
+
+    def redescribe(self) -> None:
+        """Write the running means into the gate neurons, if there is anything new to write."""
+        learner, means = self.learner, self.means
+        if means is None or learner.pupil is None or means.seen == self.described:
+            return
+        writes = Cost(0.0, 0.0, float(len(means.sizes) * learner.gate_reads().sum()))
+        if not writes.within(learner.budget.less(learner.spent)):
+            return
+        learner.spent = learner.spent.plus(writes)
+        learner.redescribe(learner.pupil, means.prototypes.copy(), means.sizes)
+        self.described = means.seen
 
     # training -------------------------------------------------------------------------------
 
@@ -271,39 +320,14 @@ class Freely:
     def known(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which samples have a label that the pupil has an output for, or gets one now."""
         pupil = self.learner.pupil
-        if pupil is None:
-            return np.zeros(len(labels), np.bool_)
-        for label in sorted(set(labels.tolist()) - set(pupil.classes)):
+        classes = [] if pupil is None else pupil.classes
+        for label in sorted(set(labels.tolist()) - set(classes)):
             self.heard[label] = self.heard.get(label, 0) + 1
-            if self.heard[label] == HEARD:
-                self.add_output(pupil, label, self.task(inputs, labels))
-        there: NDArray[np.bool_] = np.isin(labels, pupil.classes)
+            if pupil is not None and self.heard[label] == HEARD:
+                task = self.task(inputs, labels)
+                self.learner.add_output(pupil, label, task, {"batch": self.met})
+        there: NDArray[np.bool_] = np.isin(labels, classes)
         return there
-
-    def add_output(self, pupil: Expert, label: int, task: Task) -> None:
-        """Give the pupil an output for one more label, beside the others or near to them."""
-        learner, hidden = self.learner, pupil.into_hidden.shape[0]
-        number = learner.experts.index(pupil)
-        evidence = {"label": label, "batch": self.met}
-        offers = [
-            offer for offer in learner.offers(task, number)
-            if not offer.distance or offer.lines >= hidden
-        ]  # fmt: skip
-        if not offers:
-            learner.record("no free slot", task, number, 0, None, evidence)
-            return
-        offer = min(offers, key=lambda offer: (offer.distance, offer.tile))
-        ways = offer.send if offer.distance else 0 * offer.send
-        cost = Cost(*(offer.neuron + hidden * (offer.feed + ways)).tolist())
-        if not cost.within(learner.budget.less(learner.spent)):
-            learner.record("too dear", task, number, 0, offer.tile, evidence)
-            return
-        nothing = np.zeros(learner.inputs + 1, np.bool_)
-        learner.host.claim(number, offer.tile, "out", 1, nothing)
-        learner.spent = learner.spent.plus(cost)
-        learner.model.add_outputs(pupil, [label])
-        learner.lasting = None
-        learner.record("new output", task, number, 0, offer.tile, evidence | cost._asdict())
 
     # kept -----------------------------------------------------------------------------------
 
@@ -314,7 +338,8 @@ class Freely:
         known = sum(
             each.prototypes.size + each.sizes.size + 4 for each in self.trigger.gate.experts
         )
-        past = 3 * len(self.trigger.pasts)
+        means = 0 if self.means is None else self.means.prototypes.size
+        past = 3 * len(self.trigger.pasts) + means
         found = [Stored("trigger", STATISTIC_BITS * (known + past), "host")]
         return found + ([Stored("window", window, "host")] if window else [])
 
@@ -329,6 +354,9 @@ class Freely:
             else learner.experts.index(learner.pupil),
             "protected": [learner.protected, learner.protected_outputs],
             "before": list(self.before),
+            "means": None
+            if self.means is None
+            else {k: torch.from_numpy(v) for k, v in self.means.state().items()},
         } | {name: getattr(self, name) for name in PLAIN}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -339,9 +367,22 @@ class Freely:
         learner.pupil = None if state["pupil"] is None else learner.experts[state["pupil"]]
         learner.protected, learner.protected_outputs = state["protected"]
         self.before = Cost(*state["before"])
+        self.means = None
+        if state["means"] is not None:
+            self.means = Acquaintance(len(state["means"]["prototypes"]), by_direction=False)
+            self.means.load_state({k: v.numpy() for k, v in state["means"].items()})
         for name in PLAIN:
             setattr(self, name, state[name])
 
 
-PLAIN = ("served", "purpose", "left", "reasons", "heard", "met", "segment")
+def of_labels(task: Task, classes: Sequence[int]) -> tuple[Task, NDArray[np.int64]]:
+    """Keep the samples of some labels; return also the numbers of all that are left."""
+    train = task.train.take(np.flatnonzero(np.isin(task.train_labels, classes)))
+    left = replace(task, classes=tuple(np.unique(train.labels).tolist()), train=train)
+    return left, np.arange(len(train))
+
+
+PLAIN = (
+    "served", "purpose", "left", "reasons", "heard", "met", "segment", "described",
+)  # fmt: skip
 """What a checkpoint keeps as it is."""

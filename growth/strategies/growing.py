@@ -1,8 +1,8 @@
-"""Experts on a chip: where and how many, described, trained, served and kept.
+"""How a network of experts grows on a chip: where, and how many neurons; not when.
 
-GradMax proposes directions, and as many neurons are grown as pay for themselves. An expert is
-described by prototypes of its inputs, which sit in its gate neurons. Who decides when is in
-`growth.strategies.grow`, for tasks that are told, and in `growth.strategies.grow_freely`.
+GradMax proposes directions, and as many neurons are grown as pay for themselves. Who decides
+when is in `growth.strategies.grow`, for tasks that are told, and in
+`growth.strategies.grow_freely`, for those that are not.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from growth.gate import Decision, Gate
+from growth.gate import Decision
 from growth.host import Cost
 from growth.initialise import Need, gradmax, measure_need
-from growth.model import SpikingNet, mixture, responsibilities
-from growth.rounding import rounded
-from growth.strategies.base import Stored, Strategy, encode
+from growth.model import SpikingNet
+from growth.strategies.base import encode
+from growth.strategies.experts import Experts, places
 from growth.where import (
     NO_LIMIT,
     POLICIES,
@@ -30,21 +30,18 @@ from growth.where import (
     seat,
     telling_inputs,
 )
-from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
-    from growth.blueprint import Blueprint, Counts, Serve
     from growth.config import Experiment
     from growth.host import Host, Offer
     from growth.model import Expert
     from growth.streams import Stream, Task
 
-__all__ = ["Growing", "evidence_of", "places"]
+__all__ = ["Growing", "evidence_of"]
 
 MORE_PROTOTYPES = 2
 """Gate neurons added when an expert is found to serve inputs that look new."""
@@ -53,20 +50,13 @@ HIDDEN_RATE = 0.2
 """Share of steps in which a new hidden neuron is expected to fire, for the price of its way."""
 
 
-class Growing(Strategy):
+class Growing(Experts):
     """A network of experts that grows, but does not know when."""
-
-    still = True
 
     def __init__(
         self, experiment: Experiment, stream: Stream, host: Host, seed: int
     ) -> None:
         super().__init__(experiment, stream, host, seed)
-        self.model = SpikingNet(stream.inputs, experiment.leak)
-        self.gate = Gate(experiment.gate.prototypes, self.rng)
-        self.pupil: Expert | None = None
-        # Hidden and output neurons of the pupil that must not change any more:
-        self.protected = self.protected_outputs = 0
         grow = experiment.grow
         self.budget = Cost(
             *(
@@ -79,15 +69,6 @@ class Growing(Strategy):
         )  # fmt: skip
         self.spent = Cost()
         self.prices = Prices(joules=grow.loss_per_nanojoule * 1e9)
-
-    @property
-    def experts(self) -> list[Expert]:
-        """All experts of the model."""
-        return self.model.experts
-
-    @property
-    def ready(self) -> bool:
-        return bool(self.experts)
 
     def trial(self, classes: tuple[int, ...]) -> Expert:
         """An expert that is not part of the model, to measure what a new one would need."""
@@ -183,13 +164,6 @@ class Growing(Strategy):
         if 0 < count < self.model.inputs:
             self.gate.look_at(telling_inputs(task.train_inputs, count))
 
-    def gate_reads(self) -> NDArray[np.bool_]:
-        """Lines that gate neurons read: what the gate looks at, and the bias line."""
-        reads = np.ones(self.model.inputs + 1, np.bool_)
-        if self.gate.reads is not None:
-            reads[:-1] = self.gate.reads
-        return reads
-
     def choice(
         self, task: Task, need: Need, norm2: float, offers: list[Offer], *,
         outputs: int = 0, gates: int = 0,
@@ -212,19 +186,6 @@ class Growing(Strategy):
 
     # afterwards ----------------------------------------------------------------------------
 
-    def take_up(self, expert: Expert) -> None:
-        """Make an expert the pupil; what it has learnt before is protected."""
-        for weight in expert.parameters():
-            weight.requires_grad_(True)
-        self.pupil, self.protected = expert, expert.into_hidden.shape[0]
-        self.protected_outputs = len(expert.classes) if self.protected else 0
-
-    def describe(self, expert: Expert, task: Task) -> None:
-        """Describe the inputs of an expert in the gate and in gate neurons, once."""
-        if not expert.births["gate"]:
-            number = self.gate.add(self.gate.describe(task.train_inputs), task.train_inputs)
-            self.add_gates(expert, number, task)
-
     def recognise(self, expert: Expert, task: Task) -> None:
         """Let an expert also serve inputs that it handles but that look new."""
         number = self.experts.index(expert)
@@ -240,18 +201,31 @@ class Growing(Strategy):
         self.gate.extend(number, task.train_inputs, found.neurons)
         self.add_gates(expert, number, task)
 
-    def add_gates(self, expert: Expert, number: int, task: Task) -> None:
-        """Grow gate neurons for the prototypes that have none yet, on the levels of the chip."""
-        there = len(expert.births["gate"])
-        weight, bias = self.gate.neurons(number)
-        lines = np.flatnonzero(self.gate_reads())
-        given = np.pad(task.train_inputs, ((0, 0), (0, 1)), constant_values=1.0)
-        held = np.column_stack([weight, bias])[there:]
-        held[:, lines] = rounded(
-            held[:, lines], given[:, lines], self.experiment.device.levels
-        )
-        new = torch.tensor(held, dtype=torch.float32)
-        self.model.add_gates(expert, new[:, :-1], new[:, -1])
+    def add_output(
+        self, expert: Expert, label: int, task: Task, reasons: Mapping[str, Any]
+    ) -> None:
+        """Give an expert an output for one more label, beside the others or near to them."""
+        hidden, number = expert.into_hidden.shape[0], self.experts.index(expert)
+        evidence = {"label": label, **reasons}
+        offers = [
+            offer for offer in self.offers(task, number)
+            if not offer.distance or offer.lines >= hidden
+        ]  # fmt: skip
+        if not offers:
+            self.record("no free slot", task, number, 0, None, evidence)
+            return
+        offer = min(offers, key=lambda offer: (offer.distance, offer.tile))
+        ways = offer.send if offer.distance else 0 * offer.send
+        cost = Cost(*(offer.neuron + hidden * (offer.feed + ways)).tolist())
+        if not cost.within(self.budget.less(self.spent)):
+            self.record("too dear", task, number, 0, offer.tile, evidence)
+            return
+        nothing = np.zeros(self.inputs + 1, np.bool_)
+        self.host.claim(number, offer.tile, "out", 1, nothing)
+        self.spent = self.spent.plus(cost)
+        self.model.add_outputs(expert, [label])
+        self.lasting = None  # an optimiser of weights that are no longer there
+        self.record("new output", task, number, 0, offer.tile, evidence | cost._asdict())
 
     def reprice(self, before: Cost) -> None:
         """Let prices follow what was spent since `before`, against a fair share of the budget."""
@@ -270,128 +244,15 @@ class Growing(Strategy):
             Decision(action, task.number, expert, neurons, tile, evidence)
         )
 
-    # the inner loop ---------------------------------------------------------------------
-
-    @property
-    def trained(self) -> Expert:
-        """The expert in training."""
-        if self.pupil is None:
-            raise MosaicError("fit needs an expert to train; learn a task first.")
-        return self.pupil
-
-    def groups(self) -> Iterable[Any]:
-        return [p for p in self.trained.parameters() if p.requires_grad]
-
-    def forward(self, given: Tensor) -> Tensor:
-        return self.trained.out_spikes(self.trained.hidden_spikes(given))
-
-    def targets(self, labels: Tensor) -> Tensor:
-        return places(self.trained, labels)
-
-    def grads(self, given: Tensor, labels: Tensor) -> None:
-        """Hold still what an expert learnt before it was taken up again."""
-        into_hidden, into_out = self.trained.into_hidden.grad, self.trained.into_out.grad
-        if into_hidden is not None:
-            into_hidden[: self.protected] = 0.0
-        if into_out is not None:
-            into_out[: self.protected_outputs, : self.protected] = 0.0
-
-    def programmed(self) -> Mapping[str, Tensor]:
-        number = self.experts.index(self.trained)
-        return {
-            f"{number} into hidden": self.trained.into_hidden,
-            f"{number} into out": self.trained.into_out,
-        }
-
-    # on the chip ------------------------------------------------------------------------
-
-    def blueprint(self, identity: int | None = None) -> Blueprint:
-        return self.model.blueprint()
-
-    def largest(self, stream: Stream) -> Blueprint:
-        """An expert for each task, with its share of the configured hidden neurons."""
-        model = SpikingNet(self.inputs, self.experiment.leak)
-        tasks = {task.identity: task for task in stream.tasks}
-        share = -(-sum(self.experiment.hidden) // len(tasks))
-        for task in tasks.values():
-            expert = model.add_expert(task.classes)
-            zeros = torch.zeros(share, self.inputs), torch.zeros(len(task.classes), share)
-            model.widen(expert, *zeros)
-            gates = self.experiment.gate.prototypes
-            model.add_gates(expert, torch.zeros(gates, self.inputs), torch.zeros(gates))
-        return model.blueprint()
-
-    def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
-        fired = serve(self.blueprint())
-        parts: dict[str, list[NDArray[Any]]] = {"out": [], "gate": []}
-        for number in range(len(self.experts)):
-            for kind, found in parts.items():
-                none = np.zeros((len(next(iter(fired.values()))), 0))
-                found.append(fired.get(f"expert {number}/{kind}", none))
-        classes = [expert.classes for expert in self.experts]
-        return mixture(
-            parts["out"],
-            parts["gate"],
-            classes,
-            self.labels,
-            gain=self.experiment.gate.gain,
-        )
-
-    def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
-        """Share of samples of known classes whose own expert has the largest weight."""
-        gates = [fired[f"expert {number}/gate"] for number in range(len(self.experts))]
-        best = responsibilities(gates, gain=self.experiment.gate.gain)
-        owner = {
-            label: e for e, expert in enumerate(self.experts) for label in expert.classes
-        }
-        known = np.isin(labels, list(owner))
-        right = [owner[int(label)] for label in labels[known]]
-        return {"gate_hits": float((best[known].argmax(1) == right).mean())}
-
-    def ledger(self) -> list[Stored]:
-        """Mean and spread of the novelty of each expert, 32 bits each."""
-        return [Stored("spread of novelty", 64 * len(self.experts), "host")]
-
-    # checkpoints ------------------------------------------------------------------------
+    # kept ---------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        return super().state() | {
-            "gate": self.gate.state(),
-            "experts": [
-                {
-                    "classes": e.classes, "births": e.births,
-                    "into_hidden": e.into_hidden.data, "into_out": e.into_out.data,
-                    "gate_weight": e.gate_weight, "gate_bias": e.gate_bias,
-                    "reads": e.mask, "frozen": not e.into_hidden.requires_grad,
-                }
-                for e in self.experts
-            ],
-            "neurons": self.model.neurons,
-            "spent": list(self.spent),
-            "prices": self.prices.vector.tolist(),
-        }  # fmt: skip
+        spent, prices = list(self.spent), self.prices.vector.tolist()
+        return super().state() | {"spent": spent, "prices": prices}
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        self.gate.load_state(state["gate"])
-        self.model = SpikingNet(self.model.inputs, self.model.leak)
-        for saved in state["experts"]:
-            expert = self.model.add_expert(saved["classes"])
-            expert.births = saved["births"]
-            expert.into_hidden = torch.nn.Parameter(saved["into_hidden"])
-            expert.into_out = torch.nn.Parameter(saved["into_out"])
-            expert.gate_weight, expert.gate_bias = saved["gate_weight"], saved["gate_bias"]
-            expert.reads = saved["reads"]
-            if saved["frozen"]:
-                expert.freeze()
-        self.model.neurons = state["neurons"]
         self.spent, self.prices = Cost(*state["spent"]), Prices(*state["prices"])
-
-
-def places(expert: Expert, labels: Tensor) -> Tensor:
-    """Number of each label among the classes of an expert."""
-    place = {label: k for k, label in enumerate(expert.classes)}
-    return torch.tensor([place[int(label)] for label in labels])
 
 
 def evidence_of(need: Need) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Acquaintance(Remembers):
     prototypes : int
     fade : float
         Weight of the latest sample in mean and spread of the novelty.
+    by_direction : bool
+        Bring inputs to length 1 first.
 
     References
     ----------
@@ -48,7 +50,10 @@ class Acquaintance(Remembers):
 
     kept = ("prototypes", "sizes", "seen")
 
-    def __init__(self, prototypes: int = 10, fade: float = 0.005) -> None:
+    def __init__(
+        self, prototypes: int = 10, fade: float = 0.005, *, by_direction: bool = True
+    ) -> None:
+        self.by_direction = by_direction
         self.most = at_least("prototypes", prototypes, 1)
         self.prototypes: NDArray[np.float64] = np.zeros((0, 0))
         self.sizes: NDArray[np.float64] = np.zeros(0)
@@ -57,7 +62,11 @@ class Acquaintance(Remembers):
 
     def distance(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Half the squared distance to the nearest prototype, (samples,)."""
-        return Descriptor(self.prototypes, 0.0, 1.0).novelty(_unit(inputs))
+        return Descriptor(self.prototypes, 0.0, 1.0).novelty(self.compared(inputs))
+
+    def compared(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Inputs as they are compared."""
+        return _unit(inputs) if self.by_direction else inputs
 
     def novelty(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """How new inputs are, in standard deviations of inputs that were met, (samples,)."""
@@ -69,7 +78,7 @@ class Acquaintance(Remembers):
 
     def meet(self, inputs: NDArray[np.float64]) -> None:
         """Take in some inputs, one after the other."""
-        for row in _unit(inputs):
+        for row in self.compared(inputs):
             self.seen += 1
             if not len(self.prototypes):
                 self.prototypes, self.sizes = row[None].copy(), np.ones(1)

@@ -28,7 +28,7 @@ from growth.when.observe import label_dependence
 from growth.when.signals import need_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -182,20 +182,37 @@ class Trigger(Remembers):
         """The expert that serves the stream."""
         return int(self.gate.active)
 
-    def route(self, inputs: NDArray[np.float64]) -> int:
-        """Return the expert that knows these inputs best; the active one while it learns."""
+    def route(self, inputs: NDArray[np.float64], barred: Sequence[int] = ()) -> int:
+        """Return the expert that knows these inputs best; the active one while it learns.
+
+        Parameters
+        ----------
+        inputs : array, (samples, channels)
+        barred : sequence of int
+            Experts that cannot serve the batch, however well they know its inputs, such as
+            those without an output for its labels. To them it is new.
+        """
         if self.gate.busy:
             return self.active
-        return int(self.gate.each(np.asarray(inputs, np.float64)).argmin())
+        return int(self.each(np.asarray(inputs, np.float64), barred).argmin())
 
-    def __call__(self, seen: Observation) -> Action:
-        """Take in the next batch, observed through the network of ``route(inputs)``."""
+    def each(
+        self, inputs: NDArray[np.float64], barred: Sequence[int] = ()
+    ) -> NDArray[np.float64]:
+        """How new a batch is to each expert, in standard errors, (experts,)."""
+        found = self.gate.each(inputs)
+        bar = self.settings.novelty_above + self.settings.allowance
+        found[list(barred)] = np.maximum(found[list(barred)], 0.0) + bar
+        return found
+
+    def __call__(self, seen: Observation, barred: Sequence[int] = ()) -> Action:
+        """Take in the next batch, observed through the network of ``route(inputs, barred)``."""
         self.since += 1
         if self.gate.busy:
             self.largest = max(self.largest, need_norm(seen))
             self.gate.meet(seen.inputs)
             return Action("none", self.active, 0.0, 0.0, True)
-        each = self.gate.each(seen.inputs)
+        each = self.each(seen.inputs, barred)
         nearest, novelty = int(each.argmin()), float(each.min())
         self.doubt = max(0.0, self.doubt + novelty - self.settings.allowance)
         new = self.doubt > self.settings.novelty_above / 2

@@ -14,7 +14,7 @@ from growth.measure import in_torch
 from growth.model import SpikingNet
 from growth.samples import Samples
 from growth.strategies import STRATEGIES, Grow, Joint, Naive, refuse_stream
-from growth.strategies.grow import places
+from growth.strategies.experts import places
 from growth.streams import split
 from mosaic_sim import MosaicError
 
