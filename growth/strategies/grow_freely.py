@@ -11,8 +11,9 @@ When another expert takes over, the pupil is frozen. One that is taken up again 
 learnt: only neurons that it grows from then on change.
 
 Stored beside the network: the window while there is one; for each expert the trigger's
-prototypes, with size, mean and spread. The trigger judges what is known; what is served on the
-chip is decided by the gate neurons alone.
+prototypes, with size, mean and spread; for the pupil the means that its gate neurons are to
+follow. None of these is a sample once the window is gone. The trigger judges what is known;
+what is served on the chip is decided by the gate neurons alone.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ import torch
 from growth.host import Cost
 from growth.samples import Samples
 from growth.strategies.base import Stored, encode
+from growth.strategies.described import Described
 from growth.strategies.growing import evidence_of
 from growth.strategies.observed import observed
 from growth.strategies.precision import CHANNEL_BITS, STATISTIC_BITS, label_bits
 from growth.streams import Task
-from growth.when import Acquaintance, Settings, Trigger
+from growth.when import Settings, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
     from growth.when import Action
 
 __all__ = ["Freely"]
-
-OFTEN = 2
-"""Gate neurons are written anew when their expert has met so many times as many inputs."""
 
 MOST = 0.5
 """Share of a batch that an expert needs outputs for, to serve it: however alike the inputs are,
@@ -79,6 +78,10 @@ class Freely:
         Evidence of the decision that the window is filled for.
     heard : dict of int
         In how many batches the pupil met a label that it has no output for.
+    looks, scores : int, float
+        Looks so far at the need for the expert to be opened, and the sum of their z-scores.
+    described : Described or None
+        Of a pupil that has not been settled before.
     met, segment : int
         Batches so far, and how often somebody looked at the learner; for the record.
     """
@@ -97,11 +100,11 @@ class Freely:
         self.left = settings.grow.rounds
         self.reasons: dict[str, Any] = {"novelty": None, "doubt": None, "batch": 0}
         self.heard: dict[int, int] = {}
+        self.looks, self.scores = 0, 0.0
         self.met = 0
         self.segment = -1
         self.before = learner.spent
-        self.described = 0.0
-        self.means: Acquaintance | None = None
+        self.described: Described | None = None
         self.begin("open")
 
     # every batch ----------------------------------------------------------------------------
@@ -151,7 +154,9 @@ class Freely:
 
     def act(self, action: Action, novelty: float) -> None:
         """Carry out what the trigger decided on a batch with inputs of this novelty."""
-        by_labels = novelty <= self.trigger.settings.allowance
+        rules = self.trigger.settings
+        # Inputs alone would have needed more batches, or would never have said so.
+        by_labels = novelty <= rules.novelty_above / rules.patience
         self.reasons = {
             "novelty": novelty, "doubt": action.doubt, "need": action.need,
             "batch": self.met, "decided_by": "labels" if by_labels else "inputs",
@@ -160,6 +165,8 @@ class Freely:
             self.settle()
             self.served.append(-1)
             self.left = self.learner.experiment.grow.rounds
+            # That the trigger found a need counts as one look.
+            self.looks, self.scores = 1, self.learner.experiment.grow.need_above
             self.begin("open")
         elif action.name == "reuse":
             self.reuse(action)
@@ -191,12 +198,16 @@ class Freely:
         """Freeze the pupil; another expert takes over."""
         learner = self.learner
         if learner.pupil is not None:
-            self.redescribe()
+            if self.described is not None:
+                self.described.write(learner.pupil)
             learner.pupil.freeze()
             learner.reprice(self.before)
             self.before = learner.spent
-        learner.pupil = learner.lasting = self.means = None
-        self.heard = {}
+        for number, known in enumerate(self.trigger.gate.experts):
+            if number != self.trigger.active:
+                known.share()
+        learner.pupil = learner.lasting = self.described = None
+        self.heard, self.looks, self.scores = {}, 0, 0.0
         self.begin("")
 
     # the window -----------------------------------------------------------------------------
@@ -214,11 +225,8 @@ class Freely:
 
     def learn(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Train the pupil on a batch, and put it into the window if there is one."""
-        if self.means is not None:
-            seen = self.learner.gate.seen(inputs)
-            self.means.meet(np.asarray(seen, np.float64))
-            if self.means.seen >= OFTEN * self.described:
-                self.redescribe()
+        if self.described is not None:
+            self.described.meet(self.learner.trained, inputs)
         known = self.known(inputs, labels)
         if known.any():
             self.train(inputs[known], labels[known])
@@ -233,6 +241,7 @@ class Freely:
         """Do with a full window what it was filled for, and throw it away."""
         task, purpose = self.task(self.inputs, self.labels), self.purpose
         self.begin("")
+        self.trigger.gate.experts[self.trigger.active].share()
         if purpose == "open":
             self.open(task)
         elif purpose == "recognise" and self.learner.pupil is not None:
@@ -250,8 +259,12 @@ class Freely:
             return
         need = learner.need(learner.trial(task.classes), task, every)
         evidence = evidence_of(need) | self.reasons
-        if need.z <= learner.experiment.grow.need_above:
+        # Scores of several looks are put together as sum of z / sqrt(looks).
+        looks = self.looks + 1
+        above = learner.experiment.grow.need_above * looks**0.5 - self.scores
+        if need.z <= above:
             learner.record("none", task, None, 0, None, evidence)
+            self.looks, self.scores = looks, self.scores + need.z
             # Nothing to learn yet: look again, and judge nothing as known until then.
             self.trigger.gate.left = float(self.size)
             self.begin("open")
@@ -262,45 +275,27 @@ class Freely:
             return
         self.served[self.trigger.active], self.heard = len(learner.experts) - 1, {}
         learner.take_up(expert)
-        learner.describe(expert, task, lasting=False)
-        self.follow(task)
-        self.widen(task)
+        self.described = Described.first(learner, expert, task)
+        self.widen(task, above)
 
-    def widen(self, task: Task) -> None:
-        """Grow the pupil and train it on the window, in turns, as long as it pays."""
+    def widen(self, task: Task, above: float | None = None) -> None:
+        """Grow the pupil and train it on the window, in turns, as long as it pays.
+
+        For the first neurons need has to be `above` another z-score than the configured one.
+        """
         learner, pupil, grown = self.learner, self.learner.trained, False
         task, every = of_labels(task, pupil.classes)
-        while every.size and self.left and learner.widen(pupil, task, every, self.reasons):
-            self.left -= 1
+        while (
+            every.size
+            and self.left
+            and learner.widen(pupil, task, every, self.reasons, above)
+        ):
+            self.left, above = self.left - 1, None
             learner.fit(task.train, learner.experiment.train.epochs)
             grown = True
         learner.lasting = None
         if grown and self.left:
             self.begin("widen")
-
-    # what the pupil's inputs are like ---------------------------------------------------------
-
-    def follow(self, task: Task) -> None:
-        """Let the prototypes of a new expert be running means from now on."""
-        prototypes = self.learner.gate.descriptors[-1].prototypes
-        inputs = self.learner.gate.seen(task.train_inputs)
-        self.means = Acquaintance(len(prototypes), by_direction=False)
-        self.means.prototypes = prototypes.copy()
-        near = np.square(inputs[:, None] - prototypes).sum(2).argmin(1)
-        self.means.sizes = np.bincount(near, minlength=len(prototypes)).astype(np.float64)
-        self.means.seen = self.described = float(len(inputs))
-
-    def redescribe(self) -> None:
-        """Write the running means into the gate neurons, if there is anything new to write."""
-        learner, means = self.learner, self.means
-        if means is None or learner.pupil is None or means.seen == self.described:
-            return
-        writes = Cost(0.0, 0.0, float(len(means.sizes) * learner.gate_reads().sum()))
-        if not writes.within(learner.budget.less(learner.spent)):
-            return
-        learner.spent = learner.spent.plus(writes)
-        learner.redescribe(learner.pupil, means.prototypes.copy(), means.sizes)
-        self.described = means.seen
 
     # training -------------------------------------------------------------------------------
 
@@ -338,25 +333,23 @@ class Freely:
         known = sum(
             each.prototypes.size + each.sizes.size + 4 for each in self.trigger.gate.experts
         )
-        means = 0 if self.means is None else self.means.prototypes.size
-        past = 3 * len(self.trigger.pasts) + means
-        found = [Stored("trigger", STATISTIC_BITS * (known + past), "host")]
-        return found + ([Stored("window", window, "host")] if window else [])
+        known += 3 * len(self.trigger.pasts)
+        parts = {"trigger": STATISTIC_BITS * known, "window": window}
+        if self.described is not None:
+            means = self.described.means
+            parts["means"] = STATISTIC_BITS * (means.prototypes.size + means.sizes.size)
+        return [Stored(name, bits, "host") for name, bits in parts.items() if bits]
 
     def state(self) -> dict[str, Any]:
         """Plain numbers and tensors, from which `load_state` goes on."""
-        learner = self.learner
+        pupil = self.learner.pupil
         return {
             "trigger": {k: torch.from_numpy(v) for k, v in self.trigger.state().items()},
             "window": [torch.from_numpy(self.inputs.copy()), torch.from_numpy(self.labels)],
-            "pupil": None
-            if learner.pupil is None
-            else learner.experts.index(learner.pupil),
-            "protected": [learner.protected, learner.protected_outputs],
+            "pupil": None if pupil is None else self.learner.experts.index(pupil),
+            "protected": [self.learner.protected, self.learner.protected_outputs],
             "before": list(self.before),
-            "means": None
-            if self.means is None
-            else {k: torch.from_numpy(v) for k, v in self.means.state().items()},
+            "described": None if self.described is None else self.described.state(),
         } | {name: getattr(self, name) for name in PLAIN}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -367,10 +360,9 @@ class Freely:
         learner.pupil = None if state["pupil"] is None else learner.experts[state["pupil"]]
         learner.protected, learner.protected_outputs = state["protected"]
         self.before = Cost(*state["before"])
-        self.means = None
-        if state["means"] is not None:
-            self.means = Acquaintance(len(state["means"]["prototypes"]), by_direction=False)
-            self.means.load_state({k: v.numpy() for k, v in state["means"].items()})
+        if state["described"] is not None:
+            self.described = Described(learner, learner.experiment.gate.prototypes)
+            self.described.load_state(state["described"])
         for name in PLAIN:
             setattr(self, name, state[name])
 
@@ -383,6 +375,6 @@ def of_labels(task: Task, classes: Sequence[int]) -> tuple[Task, NDArray[np.int6
 
 
 PLAIN = (
-    "served", "purpose", "left", "reasons", "heard", "met", "segment", "described",
+    "served", "purpose", "left", "reasons", "heard", "met", "segment", "looks", "scores",
 )  # fmt: skip
 """What a checkpoint keeps as it is."""

@@ -111,11 +111,12 @@ class Growing(Experts):
 
     def widen(
         self, expert: Expert, task: Task, window: NDArray[np.int64],
-        reasons: Mapping[str, Any] | None = None,
+        reasons: Mapping[str, Any] | None = None, above: float | None = None,
     ) -> bool:  # fmt: skip
         """Grow as many hidden neurons as pay; return whether there were any.
 
-        `reasons` are recorded as evidence beside the need.
+        `reasons` are recorded as evidence beside the need, which has to be `above` the
+        configured z-score or another one.
         """
         number = self.experts.index(expert)
         need = self.need(expert, task, window)
@@ -127,7 +128,7 @@ class Growing(Experts):
             return False
         evidence |= _account(choice)
         if (
-            need.z <= self.experiment.grow.need_above
+            need.z <= (self.experiment.grow.need_above if above is None else above)
             or not choice.neurons
             or not choice.pays
         ):

@@ -95,6 +95,17 @@ class Acquaintance(Remembers):
             step = (row - self.prototypes[nearest]) / self.sizes[nearest]
             self.prototypes[nearest] += step
 
+    def share(self) -> None:
+        """Let no prototype be a sample: one of a single input shares the mean of its nearest."""
+        for number in np.flatnonzero(self.sizes < 2):
+            far = np.square(self.prototypes - self.prototypes[number]).sum(1)
+            far[number] = np.inf
+            both = [int(number), int(far.argmin())]
+            weight = self.sizes[both]
+            if np.isfinite(far[both[1]]):
+                self.prototypes[both] = weight @ self.prototypes[both] / weight.sum()
+                self.sizes[both] = weight.mean()
+
     def state(self) -> State:
         past = {f"past.{name}": value for name, value in self.past.state().items()}
         return super().state() | past

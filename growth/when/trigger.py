@@ -46,7 +46,7 @@ SPREAD = 0.02
 that makes no mistake has no need at all on batch after batch: nothing would stand out."""
 
 FIRST = 3
-"""Known batches before a need is compared with them."""
+"""Known batches before the need of another one is compared with them."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,8 @@ class Trigger(Remembers):
         past = self.pasts[nearest]
         self.largest = max(self.largest, norm)
         least = SPREAD * self.largest
-        need = past.score(norm, least) if past.count >= FIRST else 0.0
+        # Without a past, what is doubted counts from what there is of one, and nothing else.
+        need = past.score(norm, least) if new or past.count >= FIRST else 0.0
         self.count(need, label_dependence(seen.inputs, seen.labels), nearest, new)
         if not new:
             most = past.mean + self.settings.need_above * max(past.variance**0.5, least)
