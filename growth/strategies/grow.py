@@ -4,7 +4,8 @@ For every task it looks at a window of samples. Coherent need with novelty opens
 tile with room, empty or shared, as the price has it; need alone widens the expert that knows such
 inputs. In both cases GradMax proposes directions, and as many neurons are grown as pay for
 themselves; training and growing alternate until nothing pays any more. Then the expert is frozen
-with a description of its inputs.
+with a description of its inputs. On a stream that does not tell where tasks begin,
+`growth.strategies.grow_freely` does the same with batches.
 
 Stored beside the network: per expert the mean and spread of its novelty (the prototypes sit in
 its gate neurons on the chip). No samples. On the chip: only new devices are written.

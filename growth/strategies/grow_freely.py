@@ -82,6 +82,24 @@ class Freely:
         Looks so far at the need for the expert to be opened, and the sum of their z-scores.
     described : Described or None
         Of a pupil that has not been settled before.
+
+    Examples
+    --------
+    >>> from growth.config import load_experiment
+    >>> from growth.host import Unlimited
+    >>> from growth.strategies import Grow
+    >>> from growth.streams import digits, hidden, split
+    >>> stream = hidden(split(digits(0), [[0, 1], [2, 3]]))
+    >>> quick = load_experiment("split-digits-grow", ["train.epochs=1", "grow.rounds=1"])
+    >>> learner = Grow(quick, stream, Unlimited(), seed=0)
+    >>> learner.meet(stream.batches(10))
+    >>> [expert.classes for expert in learner.experts]
+    [[0, 1], [2, 3]]
+
+    References
+    ----------
+    The order of things, a short-term memory for a new expert first, is that of CN-DPM (Lee et
+    al., ICLR 2020), where the memory stays. The rest is ours.
     met, segment : int
         Batches so far, and how often somebody looked at the learner; for the record.
     """

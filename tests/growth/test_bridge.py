@@ -348,6 +348,22 @@ def test_lines_are_free_until_a_source_that_is_not_there_yet_arrives():
     }
 
 
+def test_an_output_elsewhere_has_to_hear_the_hidden_neurons_that_are_there():
+    host = new_host()
+    host.claim(0, 2, "out", 2, NOTHING)
+    host.claim(0, 2, "hidden", 2, NOTHING)
+    host.claim(0, 5, "hidden", 3, NOTHING)
+    assert host.heard == {2: 3}
+    host.claim(0, 2, "out", 1, NOTHING)  # beside the others: their lines are there
+    assert host.heard == {2: 3}
+    host.claim(0, 5, "out", 1, NOTHING)
+    assert host.heard == {2: 3, 5: 2}
+    host.claim(0, 5, "out", 1, NOTHING)
+    assert host.heard == {2: 3, 5: 2}
+    host.claim(0, 4, "hidden", 1, NOTHING)  # both tiles of outputs hear a new one
+    assert host.heard == {2: 4, 5: 3}
+
+
 @pytest.mark.parametrize(
     ("claim", "message"),
     [

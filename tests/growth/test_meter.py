@@ -43,5 +43,8 @@ def test_an_update_counts_what_it_rewrites():
     meter.passed(10)
     meter.looked_at(4)
     assert meter.to_dict() == {"updates": 3, "shown": 10, "looked": 4, "rewritten": 6}
+    meter.there({"v": torch.tensor([[1.0, 0.0]])})  # another expert's, on the chip already
+    meter.stepped({"v": torch.tensor([[1.0, 1.0]])})
+    assert meter.rewritten == 6 + 1
     meter.start({})
     assert not any(meter.to_dict().values())

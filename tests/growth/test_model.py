@@ -232,6 +232,28 @@ def masked(hidden=4):
     return one, reads
 
 
+def test_a_label_more_is_a_silent_output_that_changes_no_other():
+    net = SpikingNet(6, leak=0.9)
+    first, second = net.add_expert([0, 1]), net.add_expert([2, 3])
+    net.widen(first, noise(3, 6).abs(), noise(2, 3, seed=1))
+    spikes = (noise(7, 5, 6, seed=2) > 0).float()
+    before = first(spikes)
+    net.add_outputs(first, [7, 4])
+    assert first.classes == [0, 1, 7, 4]
+    assert first.births["out"] == [0, 1, 7, 8]
+    assert second.births["out"] == [2, 3]
+    assert net.neurons == 9
+    assert torch.equal(first(spikes)[:, :2], before)
+    assert not first(spikes)[:, 2:].any()
+    assert first.into_out.requires_grad
+    first.freeze()
+    net.add_outputs(first, [5])
+    assert not first.into_out.requires_grad
+    with pytest.raises(MosaicError, match="an output for label 7 already"):
+        net.add_outputs(first, [6, 7])
+    assert net.blueprint().neurons == 10
+
+
 @pytest.mark.parametrize(
     "optimiser",
     [

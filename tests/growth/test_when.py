@@ -440,6 +440,99 @@ def test_there_is_no_action_while_it_rests():
     assert names.index("new expert") == 10
 
 
+def test_a_need_stands_out_from_a_past_without_any():
+    """A spiking network that makes no mistake has no need at all on what it knows."""
+    rng = np.random.default_rng(0)
+    trigger = Trigger(Settings(prototypes=3))
+    actions(trigger, rng, 8, centre=ONE, error=2.0)  # it gets acquainted, and learns
+    actions(trigger, rng, 20, centre=ONE, error=0.0)
+    assert trigger.pasts[0].mean == trigger.pasts[0].variance == 0
+    names = [action.name for action in actions(trigger, rng, 3, centre=TWO, error=1.0)]
+    assert "new expert" in names
+    few = Trigger(Settings(prototypes=3))
+    few.load_state(trigger.state())
+    assert few.largest == trigger.largest > 1
+
+
+def test_a_small_need_after_none_is_not_a_need(acquainted):
+    """One hard sample now and then: far below what the network needed before it learnt."""
+    rng = np.random.default_rng(0)
+    trigger = Trigger(Settings(prototypes=3))
+    actions(trigger, rng, 8, centre=ONE, error=2.0)
+    actions(trigger, rng, 20, centre=ONE, error=0.0)
+    found = actions(trigger, rng, 20, centre=ONE, error=0.05)
+    assert {action.name for action in found} == {"none"}
+    assert max(action.need for action in found) < 3
+
+
+def test_what_is_new_to_an_expert_without_a_past_is_not_taken_for_handled():
+    """The task changes as soon as the expert is acquainted: there is nothing to compare with."""
+    rng = np.random.default_rng(0)
+    trigger = Trigger(Settings(prototypes=3))
+    actions(trigger, rng, 8, centre=ONE, error=2.0)
+    names = [action.name for action in actions(trigger, rng, 6, centre=TWO, error=2.0)]
+    assert "new expert" in names
+    assert "reuse" not in names
+
+
+def test_the_action_says_what_novelty_had_added_up_to(acquainted):
+    trigger, rng = acquainted
+    found = actions(trigger, rng, 2, centre=TWO, error=2.0)
+    steps = [action.novelty - trigger.settings.allowance for action in found]
+    assert found[0].doubt == pytest.approx(steps[0])
+    assert found[1].doubt == pytest.approx(sum(steps))
+    assert found[1].doubt > trigger.settings.novelty_above
+
+
+def test_who_cannot_serve_a_batch_does_not_know_it(acquainted):
+    """Known inputs with labels that the only expert cannot give are a new task."""
+    trigger, rng = acquainted
+    other = [trigger(batch(rng, samples=10, centre=ONE, error=2.0), [0]) for _ in range(3)]
+    assert [action.name for action in other[:2]] == ["none", "new expert"]
+    assert not other[0].known
+    settle(trigger, rng, ONE, 30)
+    inputs = np.array([ONE, ONE])
+    assert {trigger.route(inputs, [0]), trigger.route(inputs, [1])} == {0, 1}
+    # Among those that cannot, the one that knows the inputs best.
+    assert trigger.route(inputs, [0, 1]) == trigger.route(inputs)
+
+
+def test_no_prototype_that_shares_is_a_sample():
+    rng = np.random.default_rng(0)
+    someone = Acquaintance(prototypes=4)
+    inputs = np.concatenate([rng.random((20, 3)), [[9.0, 0.0, 0.0], [0.0, 0.0, 9.0]]])
+    inputs = inputs[[20, 21, *range(20)]]
+    someone.meet(inputs)
+    assert (someone.sizes == 1).any()
+    before = someone.sizes @ someone.prototypes
+    someone.share()
+    assert someone.sizes @ someone.prototypes == pytest.approx(before)
+    assert someone.sizes.sum() == 22
+    unit = inputs / np.linalg.norm(inputs, axis=1, keepdims=True)
+    apart = np.square(unit[:, None] - someone.prototypes).sum(2)
+    assert apart.min() > 1e-6
+    after = someone.prototypes.copy()
+    someone.share()
+    assert np.array_equal(someone.prototypes, after)
+
+
+def test_a_prototype_alone_has_nobody_to_share_with():
+    someone = Acquaintance(prototypes=1)
+    someone.meet(np.array([[1.0, 0.0]]))
+    someone.share()
+    assert someone.prototypes.tolist() == [[1.0, 0.0]]
+
+
+def test_inputs_may_be_compared_by_more_than_their_direction():
+    plain, unit = Acquaintance(1, by_direction=False), Acquaintance(1)
+    for someone in (plain, unit):
+        someone.meet(np.array([[2.0, 0.0], [4.0, 0.0]]))
+    assert plain.prototypes.tolist() == [[3.0, 0.0]]
+    assert unit.prototypes.tolist() == [[1.0, 0.0]]
+    assert plain.distance(np.array([[5.0, 0.0]])).tolist() == [2.0]
+    assert unit.distance(np.array([[5.0, 0.0]])).tolist() == [0.0]
+
+
 # the trigger on data -------------------------------------------------------------------------
 
 
