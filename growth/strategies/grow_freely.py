@@ -18,6 +18,7 @@ what is served on the chip is decided by the gate neurons alone.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -221,9 +222,6 @@ class Freely:
             learner.pupil.freeze()
             learner.reprice(self.before)
             self.before = learner.spent
-        for number, known in enumerate(self.trigger.gate.experts):
-            if number != self.trigger.active:
-                known.share()
         learner.pupil = learner.lasting = self.described = None
         self.heard, self.looks, self.scores = {}, 0, 0.0
         self.begin("")
@@ -368,7 +366,7 @@ class Freely:
             "protected": [self.learner.protected, self.learner.protected_outputs],
             "before": list(self.before),
             "described": None if self.described is None else self.described.state(),
-        } | {name: getattr(self, name) for name in PLAIN}
+        } | {name: deepcopy(getattr(self, name)) for name in PLAIN}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take up the state of `state`; the learner has its experts again."""
@@ -382,7 +380,7 @@ class Freely:
             self.described = Described(learner, learner.experiment.gate.prototypes)
             self.described.load_state(state["described"])
         for name in PLAIN:
-            setattr(self, name, state[name])
+            setattr(self, name, deepcopy(state[name]))
 
 
 def of_labels(task: Task, classes: Sequence[int]) -> tuple[Task, NDArray[np.int64]]:
