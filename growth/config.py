@@ -107,7 +107,9 @@ class TrainConfig(Section):
     """Training through snnTorch.
 
     `loss` is one of snnTorch's on spike counts: cross entropy, or mean square with rates for
-    the right and the wrong outputs, which keeps all outputs alive.
+    the right and the wrong outputs, which keeps all outputs alive. Every `look` updates the
+    accuracy on all tasks is taken while a task is learnt, for strategies that answer from the
+    network in training; 0 for never.
     """
 
     loss: Literal["ce_count", "mse_count"] = "ce_count"
@@ -119,6 +121,7 @@ class TrainConfig(Section):
     optimiser: Literal["adam", "sgd"] = "adam"
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
+    look: int = Field(default=0, ge=0)
 
 
 class GateConfig(Section):
@@ -203,6 +206,8 @@ class Experiment(Section):
         chip = settings["chip"]  # runs from before a chip could be broken keep their name
         for name in [n for n in chip if n.startswith("broken") and not chip[n]]:
             del chip[name]
+        if not settings["train"]["look"]:  # likewise from before it could be looked at
+            del settings["train"]["look"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

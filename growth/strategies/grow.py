@@ -20,6 +20,7 @@ import torch
 from growth.gate import Decision, Gate, decide
 from growth.host import Cost
 from growth.initialise import Need, gradmax, measure_need
+from growth.metrics import adjusted_rand
 from growth.model import SpikingNet, mixture, responsibilities
 from growth.rounding import rounded
 from growth.strategies.base import Progress, Stored, Strategy, encode, silent
@@ -402,7 +403,11 @@ class Grow(Strategy):
         }
         known = np.isin(labels, list(owner))
         right = [owner[int(label)] for label in labels[known]]
-        return {"gate_hits": float((best[known].argmax(1) == right).mean())}
+        chosen = best[known].argmax(1)
+        return {
+            "gate_hits": float((chosen == right).mean()),
+            "adjusted_rand": adjusted_rand(chosen, right),
+        }
 
     def ledger(self) -> list[Stored]:
         """Mean and spread of the novelty of each expert, 32 bits each."""
