@@ -145,6 +145,24 @@ def show(runs: Runs) -> None:
 
 
 @app.command()
+def ranks(
+    comparisons: Annotated[
+        list[Path], typer.Argument(help="Folders of comparisons on different streams.")
+    ],
+    column: Annotated[str, typer.Option(help="A column of table.csv.")] = "accuracy",
+    told: Annotated[
+        bool, typer.Option(help="Rank the strategies that were told the task instead.")
+    ] = False,
+    smaller: Annotated[bool, typer.Option(help="Smaller values are better.")] = False,
+) -> None:
+    """Rank strategies over several comparisons, with Friedman's test."""
+    from growth.ranking import rank, rank_table
+
+    found = rank(comparisons, column, told=told, larger_is_better=not smaller)
+    _console().print(rank_table(found, column))
+
+
+@app.command()
 def measures(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
     joint: Annotated[

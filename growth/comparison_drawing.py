@@ -34,9 +34,11 @@ PRICES = (
 
 
 def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
-    """Write the table as ``table.csv``, every seed, and ``table.md``, means and intervals.
+    """Write the table in three files.
 
-    Neither holds a time, so that both are the same bytes however often a run was stopped.
+    ``table.csv`` holds every seed; ``summary.csv`` mean, standard deviation and 95 % interval;
+    ``table.md`` means and intervals to read. None holds a time, so that all are the same bytes
+    however often a run was stopped.
     """
     flat = io.StringIO()
     writer = csv.writer(flat, lineterminator="\n")
@@ -45,6 +47,18 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
         for column in COLUMNS:
             for seed, value in enumerate(row.values[column.key] or []):
                 writer.writerow([row.label, row.identity, column.key, seed, repr(value)])
+    brief = io.StringIO()
+    writer = csv.writer(brief, lineterminator="\n")
+    writer.writerow(
+        ["strategy", "identity", "column", "seeds", "mean", "deviation", "low", "high"]
+    )
+    for row in rows:
+        for column in COLUMNS:
+            found = row.estimate(column.key)
+            if found is not None:
+                numbers = (found.mean, found.deviation, found.low, found.high)
+                texts = ["" if x is None else repr(float(x)) for x in numbers]
+                writer.writerow([row.label, row.identity, column.key, found.seeds, *texts])
     tests = against(rows, reference)
     head = [
         "strategy",
@@ -61,8 +75,9 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
             "| " + " | ".join([*cells, "" if p is None else f"{p.corrected:.2g}"]) + " |"
         )
     lines += [f"\n{row.label} ended early: {row.ended}" for row in rows if row.ended]
-    paths = [folder / "table.csv", folder / "table.md"]
-    for path, text in zip(paths, (flat.getvalue(), "\n".join(lines) + "\n"), strict=True):
+    files = (flat.getvalue(), brief.getvalue(), "\n".join(lines) + "\n")
+    paths = [folder / name for name in ("table.csv", "summary.csv", "table.md")]
+    for path, text in zip(paths, files, strict=True):
         write_whole(path, text)
     return paths
 

@@ -140,7 +140,7 @@ class GateConfig(Section):
 
 
 class GrowConfig(Section):
-    """When, where, how many and at which exchange rate of loss for energy.
+    """When, where, how, how many and at which exchange rate of loss for energy.
 
     Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
     `write_budget`; none by default. They are meant to last for `horizon` tasks: each task that
@@ -153,6 +153,7 @@ class GrowConfig(Section):
     scale: float = Field(default=0.5, gt=0)
     loss_per_nanojoule: float = Field(default=1e-3, ge=0)
     inferences: float = Field(default=1e6, gt=0)
+    how: Literal["gradmax", "gaussian", "uniform", "seeded"] = "gradmax"
     where: Literal["price", "cost-blind", "benefit-blind", "nearest", "random"] = "price"
     energy_budget: float | None = Field(default=None, ge=0)
     device_budget: float | None = Field(default=None, ge=0)
@@ -208,6 +209,8 @@ class Experiment(Section):
             del chip[name]
         if not settings["train"]["look"]:  # likewise from before it could be looked at
             del settings["train"]["look"]
+        if settings["grow"]["how"] == "gradmax":
+            del settings["grow"]["how"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:
