@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentForm
 from sklearn.isotonic import IsotonicRegression
 
 from growth import figures
-from growth.comparison import COLUMNS, against
+from growth.comparison import COLUMNS, grids
 from mosaic_sim.files import write_whole
 
 if TYPE_CHECKING:
@@ -59,27 +59,20 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
                 numbers = (found.mean, found.deviation, found.low, found.high)
                 texts = ["" if x is None else repr(float(x)) for x in numbers]
                 writer.writerow([row.label, row.identity, column.key, found.seeds, *texts])
-    tests = against(rows, reference)
-    head = [
-        "strategy",
-        "told the task",
-        *(c.title for c in COLUMNS),
-        f"p against {reference}",
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
-    for row in rows:
-        p = tests.get(row.label)
-        cells = [row.label, "yes" if row.identity else "no"]
-        cells += [column.text(row.estimate(column.key)) for column in COLUMNS]
-        lines.append(
-            "| " + " | ".join([*cells, "" if p is None else f"{p.corrected:.2g}"]) + " |"
-        )
-    lines += [f"\n{row.label} ended early: {row.ended}" for row in rows if row.ended]
-    files = (flat.getvalue(), brief.getvalue(), "\n".join(lines) + "\n")
+    lines: list[str] = []
+    for grid in grids(rows, reference):
+        lines += [f"{grid.title}.", "", _line(grid.head), "|---" * len(grid.head) + "|"]
+        lines += [*map(_line, grid.rows), ""]
+    lines += [f"{row.label} ended early: {row.ended}" for row in rows if row.ended]
+    files = (flat.getvalue(), brief.getvalue(), "\n".join(lines).rstrip() + "\n")
     paths = [folder / name for name in ("table.csv", "summary.csv", "table.md")]
     for path, text in zip(paths, files, strict=True):
         write_whole(path, text)
     return paths
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def draw_rows(rows: Sequence[Row], folder: Path, *, title: str) -> list[Path]:
