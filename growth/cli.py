@@ -145,6 +145,46 @@ def show(runs: Runs) -> None:
 
 
 @app.command()
+def ranks(
+    comparisons: Annotated[
+        list[Path], typer.Argument(help="Folders of comparisons on different streams.")
+    ],
+    column: Annotated[str, typer.Option(help="A column of table.csv.")] = "accuracy",
+    told: Annotated[
+        bool, typer.Option(help="Rank the strategies that were told the task instead.")
+    ] = False,
+    smaller: Annotated[bool, typer.Option(help="Smaller values are better.")] = False,
+) -> None:
+    """Rank strategies over several comparisons, with Friedman's test."""
+    from growth.ranking import rank, rank_table
+
+    found = rank(comparisons, column, told=told, larger_is_better=not smaller)
+    _console().print(rank_table(found, column))
+
+
+@app.command()
+def measures(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    joint: Annotated[
+        Path | None,
+        typer.Option(help="Run folder of joint training, same seeds: for intransigence."),
+    ] = None,
+    classes: Annotated[
+        bool, typer.Option(help="Also precision, recall, F1 and confusion of each label.")
+    ] = False,
+) -> None:
+    """Print every measure of a run, and why those that have no value have none."""
+    from growth.measures import all_measures, class_table, measure_table
+    from growth.runs import open_run
+
+    console, folder = _console(), open_run(run)
+    found = all_measures(folder, None if joint is None else open_run(joint))
+    console.print(measure_table(folder, found))
+    if classes:
+        console.print(class_table(folder))
+
+
+@app.command()
 def plot(
     runs: Runs,
     out: Annotated[

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
+from rich.markup import escape
 
 from growth.bridge import smallest_chip
 from growth.config import ChipConfig, experiment_of, read_tables
@@ -41,10 +42,12 @@ if TYPE_CHECKING:
 __all__ = [
     "COLUMNS",
     "Column",
+    "Grid",
     "Row",
     "StrategyComparison",
     "against",
     "compare",
+    "grids",
     "load_comparison",
     "rows_of",
     "tables",
@@ -372,7 +375,23 @@ def against(
     return {one.name: one for one in compare_paired(alike, reference)}
 
 
-def tables(rows: Sequence[Row], reference: str) -> list[Table]:
+@dataclass(frozen=True)
+class Grid:
+    """A table as texts, to be printed or written.
+
+    Parameters
+    ----------
+    title : str
+    head : tuple of str
+    rows : tuple of tuple of str
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def grids(rows: Sequence[Row], reference: str) -> tuple[Grid, Grid]:
     """The table in two parts that fit a terminal: what was learnt, and what it costs.
 
     Rows are strategies, those that were told the task last, by accuracy; cells are means over
@@ -380,33 +399,45 @@ def tables(rows: Sequence[Row], reference: str) -> list[Table]:
     """
     seeds = sorted({len(v) for row in rows for v in row.values.values() if v})
     title = f"Mean ± half of the 95 % interval, {'/'.join(map(str, seeds))} seeds"
-    learnt = table_of("One seed: no interval" if seeds == [1] else title)
-    price = table_of("On the chip, at the end; mean over the seeds")
     tests = against(rows, reference)
-    ordered = sorted(rows, key=_by_accuracy)
-    parts = ((learnt, COLUMNS[:LEARNT]), (price, COLUMNS[LEARNT:]))
-    for found, columns in parts:
-        found.padding = (0, 1, 0, 0)
-        found.add_column("strategy")
-        if found is learnt:
-            found.add_column("told task")
-        for column in columns:
-            found.add_column(column.title, justify="right")
-    learnt.add_column("p", justify="right")
-    for row in ordered:
+    learnt, price = [], []
+    for row in sorted(rows, key=_by_accuracy):
         p = tests.get(row.label)
         cells = [column.text(row.estimate(column.key)) for column in COLUMNS]
         told = "yes" if row.identity else "no"
         last = (
             "reference"
             if row.label == reference
-            else ""
-            if p is None
-            else f"{p.corrected:.2g}"
-        )
-        learnt.add_row(row.label, told, *cells[:LEARNT], last)
-        price.add_row(row.label, *cells[LEARNT:])
-    return [learnt, price]
+            else "–" if p is None else f"{p.corrected:.2g}"
+        )  # fmt: skip
+        learnt.append((row.label, told, *cells[:LEARNT], last))
+        price.append((row.label, *cells[LEARNT:]))
+    names = [column.title for column in COLUMNS]
+    return (
+        Grid(
+            "One seed: no interval" if seeds == [1] else title,
+            ("strategy", "told task", *names[:LEARNT], "p"), tuple(learnt),
+        ),
+        Grid(
+            "On the chip, at the end; mean over the seeds",
+            ("strategy", *names[LEARNT:]), tuple(price),
+        ),
+    )  # fmt: skip
+
+
+def tables(rows: Sequence[Row], reference: str) -> list[Table]:
+    """The two `grids`, to be printed."""
+    found = []
+    for grid in grids(rows, reference):
+        table = table_of(grid.title)
+        table.padding = (0, 1, 0, 0)
+        for name in grid.head:
+            words = name in ("strategy", "told task")
+            table.add_column(name, justify="left" if words else "right")
+        for row in grid.rows:
+            table.add_row(*map(escape, row))
+        found.append(table)
+    return found
 
 
 def _by_accuracy(row: Row) -> tuple[bool, float]:

@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentForm
 from sklearn.isotonic import IsotonicRegression
 
 from growth import figures
-from growth.comparison import COLUMNS, against
+from growth.comparison import COLUMNS, grids
 from mosaic_sim.files import write_whole
 
 if TYPE_CHECKING:
@@ -34,9 +34,11 @@ PRICES = (
 
 
 def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
-    """Write the table as ``table.csv``, every seed, and ``table.md``, means and intervals.
+    """Write the table in three files.
 
-    Neither holds a time, so that both are the same bytes however often a run was stopped.
+    ``table.csv`` holds every seed; ``summary.csv`` mean, standard deviation and 95 % interval;
+    ``table.md`` means and intervals to read. None holds a time, so that all are the same bytes
+    however often a run was stopped.
     """
     flat = io.StringIO()
     writer = csv.writer(flat, lineterminator="\n")
@@ -45,26 +47,32 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
         for column in COLUMNS:
             for seed, value in enumerate(row.values[column.key] or []):
                 writer.writerow([row.label, row.identity, column.key, seed, repr(value)])
-    tests = against(rows, reference)
-    head = [
-        "strategy",
-        "told the task",
-        *(c.title for c in COLUMNS),
-        f"p against {reference}",
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    brief = io.StringIO()
+    writer = csv.writer(brief, lineterminator="\n")
+    writer.writerow(
+        ["strategy", "identity", "column", "seeds", "mean", "deviation", "low", "high"]
+    )
     for row in rows:
-        p = tests.get(row.label)
-        cells = [row.label, "yes" if row.identity else "no"]
-        cells += [column.text(row.estimate(column.key)) for column in COLUMNS]
-        lines.append(
-            "| " + " | ".join([*cells, "" if p is None else f"{p.corrected:.2g}"]) + " |"
-        )
-    lines += [f"\n{row.label} ended early: {row.ended}" for row in rows if row.ended]
-    paths = [folder / "table.csv", folder / "table.md"]
-    for path, text in zip(paths, (flat.getvalue(), "\n".join(lines) + "\n"), strict=True):
+        for column in COLUMNS:
+            found = row.estimate(column.key)
+            if found is not None:
+                numbers = (found.mean, found.deviation, found.low, found.high)
+                texts = ["" if x is None else repr(float(x)) for x in numbers]
+                writer.writerow([row.label, row.identity, column.key, found.seeds, *texts])
+    lines: list[str] = []
+    for grid in grids(rows, reference):
+        lines += [f"{grid.title}.", "", _line(grid.head), "|---" * len(grid.head) + "|"]
+        lines += [*map(_line, grid.rows), ""]
+    lines += [f"{row.label} ended early: {row.ended}" for row in rows if row.ended]
+    files = (flat.getvalue(), brief.getvalue(), "\n".join(lines).rstrip() + "\n")
+    paths = [folder / name for name in ("table.csv", "summary.csv", "table.md")]
+    for path, text in zip(paths, files, strict=True):
         write_whole(path, text)
     return paths
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def draw_rows(rows: Sequence[Row], folder: Path, *, title: str) -> list[Path]:

@@ -107,7 +107,9 @@ class TrainConfig(Section):
     """Training through snnTorch.
 
     `loss` is one of snnTorch's on spike counts: cross entropy, or mean square with rates for
-    the right and the wrong outputs, which keeps all outputs alive.
+    the right and the wrong outputs, which keeps all outputs alive. Every `look` updates the
+    accuracy on all tasks is taken while a task is learnt, for strategies that answer from the
+    network in training; 0 for never.
     """
 
     loss: Literal["ce_count", "mse_count"] = "ce_count"
@@ -119,6 +121,7 @@ class TrainConfig(Section):
     optimiser: Literal["adam", "sgd"] = "adam"
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
+    look: int = Field(default=0, ge=0)
 
 
 class GateConfig(Section):
@@ -137,7 +140,7 @@ class GateConfig(Section):
 
 
 class GrowConfig(Section):
-    """When, where, how many and at which exchange rate of loss for energy.
+    """When, where, how, how many and at which exchange rate of loss for energy.
 
     Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
     `write_budget`; none by default. They are meant to last for `horizon` tasks: each task that
@@ -150,6 +153,7 @@ class GrowConfig(Section):
     scale: float = Field(default=0.5, gt=0)
     loss_per_nanojoule: float = Field(default=1e-3, ge=0)
     inferences: float = Field(default=1e6, gt=0)
+    how: Literal["gradmax", "gaussian", "uniform", "seeded"] = "gradmax"
     where: Literal["price", "cost-blind", "benefit-blind", "nearest", "random"] = "price"
     energy_budget: float | None = Field(default=None, ge=0)
     device_budget: float | None = Field(default=None, ge=0)
@@ -203,6 +207,10 @@ class Experiment(Section):
         chip = settings["chip"]  # runs from before a chip could be broken keep their name
         for name in [n for n in chip if n.startswith("broken") and not chip[n]]:
             del chip[name]
+        if not settings["train"]["look"]:  # likewise from before it could be looked at
+            del settings["train"]["look"]
+        if settings["grow"]["how"] == "gradmax":
+            del settings["grow"]["how"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from growth.bridge import MosaicHost, make_host, save_program, save_routing
+from growth.curve import Curve
 from growth.measure import measure
 from growth.samples import join
-from growth.strategies import STRATEGIES, make_criterion, refuse_stream
+from growth.strategies import STRATEGIES, make_criterion, refuse_look, refuse_stream
 from growth.streams import Stream, Task, check_protocol, configured
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, suggest
 from mosaic_sim.files import write_whole
@@ -60,6 +61,15 @@ def run_seed(
     strategy = STRATEGIES[experiment.strategy](experiment, stream, host, seed)
     tasks = (whole(stream),) if strategy.one_task else stream.tasks
     done, records = resume(folder, strategy, host, tasks)
+    curve = None
+    if experiment.train.look:
+        curve = Curve(experiment, stream, strategy, experiment.train.look)
+        strategy.looked = curve
+    untrained = None
+    if not done and strategy.live and stream.scenario == "domain-incremental":
+        before = Curve(experiment, stream, strategy, 1)
+        before.look()
+        (untrained,) = before.taken()
     for task in tasks[done:]:
         if strategy.ended:
             break
@@ -80,6 +90,14 @@ def run_seed(
             # What does not fit is a result, not a crash.
             strategy.ended = f"task {task.number} does not fit the chip: {error}"
         if measured is not None:
+            if curve is not None:
+                curve.look()
+                measured.metrics["curve"] = {
+                    "every": curve.every,
+                    "accuracy": curve.taken(),
+                }
+            if untrained is not None and task.number == 0:
+                measured.metrics["untrained"] = untrained
             records["metrics"].append(measured.metrics)
             records["cost"] += [] if measured.cost is None else [measured.cost]
         if strategy.ended:
@@ -110,6 +128,7 @@ def check_experiment(experiment: Experiment) -> Technology:
     strategy = STRATEGIES[experiment.strategy]
     strategy.Options.read(experiment.options, "options")
     make_criterion(experiment)
+    refuse_look(strategy, experiment)
     refuse_stream(
         strategy, experiment.strategy, make_stream(experiment, experiment.seeds[0])
     )

@@ -13,6 +13,8 @@ from growth.blueprint import Serve
 from growth.bridge import bill, price, price_writes
 from growth.encode import regular_rate
 from growth.metrics import accuracies
+from growth.metrics import report as classified
+from growth.neurobench import Work
 from growth.samples import join
 
 if TYPE_CHECKING:
@@ -105,6 +107,11 @@ def measure(
         "bits": blueprint.synapses * (experiment.device.levels - 1).bit_length(),
         **owners(blueprint),
         "stored": bits_by_place(strategy),
+        "confusion": classified(
+            np.concatenate(scores.get("chip", scores["torch"])).argmax(1),
+            test.labels,
+            stream.labels,
+        ).confusion.tolist(),
         "work": strategy.meter.to_dict(),
     }
     if taken_for:
@@ -121,6 +128,7 @@ def measure(
         "spikes_differing": check.differing,
         "predictions": check.samples,
         "predictions_differing": different,
+        "neurobench": chip.work.to_dict(len(test)),
         "tiles": int(np.unique(chip.first.placement.tile).size),
         "free_tiles": chip.first.free_tiles,
     }
@@ -203,6 +211,7 @@ class OnChip:
     first: Deployment
     served: list[tuple[Deployment, Recording]] = field(default_factory=list)
     switches: list[int] = field(default_factory=list)
+    work: Work = field(default_factory=Work)
 
     @property
     def now(self) -> Deployment:
@@ -218,7 +227,9 @@ class OnChip:
                 self.switches.append(deployment.writes)
             recording = deployment.run(spikes)
             self.served.append((deployment, recording))
-            return deployment.counts(recording)
+            counts = deployment.counts(recording)
+            self.work.ran(blueprint, spikes, counts)
+            return counts
 
         return Serve(spikes, run)
 

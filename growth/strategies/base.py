@@ -117,6 +117,9 @@ class Strategy:
     class Options(Section):
         """What a configuration may say under ``[options]``."""
 
+    live: ClassVar[bool] = False
+    """Whether it answers from the network in training, so that one may look while it learns."""
+
     one_task: ClassVar[bool] = False
     """Whether the strategy sees the whole stream as one task (an upper bound, not a learner)."""
 
@@ -147,6 +150,7 @@ class Strategy:
         self.net = self.make_net()
         self.meter = Meter(experiment.device.levels)
         self.lasting: torch.optim.Optimizer | None = None
+        self.looked: Callable[[], None] | None = None  # called before every update
 
     def make_net(self, outputs: int | None = None) -> Layered:
         """Return a new network of the configured sizes, drawn from `torch_rng`."""
@@ -301,6 +305,8 @@ class Strategy:
         self, optimiser: torch.optim.Optimizer, inputs: Tensor, labels: Tensor
     ) -> None:
         """Make one update on one batch."""
+        if self.looked is not None:
+            self.looked()
         inputs, labels = self.batch(inputs, labels)
         given = self.encode(inputs)
         optimiser.zero_grad()
@@ -347,6 +353,20 @@ class Strategy:
         if state["lasting"] is not None:
             self.lasting = self.optimiser()
             self.lasting.load_state_dict(state["lasting"])
+
+
+def refuse_look(strategy: type[Strategy], experiment: Experiment) -> None:
+    """Refuse to look at a strategy while it learns that has nothing to show.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if experiment.train.look and not strategy.live:
+        raise ConfigError(
+            f"train.look is {experiment.train.look}, but strategy {experiment.strategy!r} "
+            "answers only after a task is learnt; set train.look = 0."
+        )
 
 
 def refuse_stream(strategy: type[Strategy], name: str, stream: Stream) -> None:

@@ -39,6 +39,7 @@ __all__ = ["DERpp"]
 class DERpp(Remembering):
     """Repeat exemplars with their labels, and with the answers given when they came."""
 
+    live = True
     needs_boundaries = False
 
     class Options(Section):

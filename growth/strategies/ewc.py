@@ -56,6 +56,8 @@ AT_ONCE = 50
 class EWC(Strategy):
     """Hold weights where earlier tasks need them, each as firmly as it mattered."""
 
+    live = True
+
     class Options(Section):
         """How firmly, and how the Fisher information is found.
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from growth.gate import Gate
+from growth.metrics import adjusted_rand
 from growth.model import SpikingNet, mixture, responsibilities
 from growth.rounding import rounded
 from growth.strategies.base import Stored, Strategy
@@ -197,7 +198,11 @@ class Experts(Strategy):
         }
         known = np.isin(labels, list(owner))
         right = [owner[int(label)] for label in labels[known]]
-        return {"gate_hits": float((best[known].argmax(1) == right).mean())}
+        chosen = best[known].argmax(1)
+        return {
+            "gate_hits": float((chosen == right).mean()),
+            "adjusted_rand": adjusted_rand(chosen, right),
+        }
 
     def ledger(self) -> list[Stored]:
         """Mean and spread of the novelty of each expert, 32 bits each."""

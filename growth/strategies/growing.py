@@ -14,7 +14,8 @@ import torch
 
 from growth.gate import Decision
 from growth.host import Cost
-from growth.initialise import Need, gradmax, measure_need
+from growth.initialise import Need, measure_need
+from growth.initialise.expert import start
 from growth.model import SpikingNet
 from growth.strategies.base import encode
 from growth.strategies.experts import Experts, places
@@ -135,9 +136,11 @@ class Growing(Experts):
             self.record("none", task, number, 0, None, evidence)
             return False
         reads = torch.from_numpy(choice.reads[:-1].copy())
-        incoming, outgoing, _ = gradmax(
-            need.matrix * reads, choice.neurons, norm, need.toward
-        )
+        incoming, outgoing = start(
+            self.experiment.grow.how, need, reads, choice.neurons, norm,
+            generator=self.torch_rng, leak=self.model.leak, rate=HIDDEN_RATE,
+            spikes=encode(task.train_inputs[window], self.experiment.stream.steps),
+        )  # fmt: skip
         self.host.claim(number, choice.tile, "hidden", choice.neurons, choice.reads)
         self.spent = self.spent.plus(choice.cost)
         self.model.widen(expert, incoming, outgoing, reads)

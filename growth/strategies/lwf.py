@@ -37,6 +37,8 @@ __all__ = ["LwF"]
 class LwF(Strategy):
     """Keep the answers of the network before the task, on the samples of the task."""
 
+    live = True
+
     class Options(Section):
         """How much the teacher weighs, and how soft its answers are.
 

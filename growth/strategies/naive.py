@@ -13,4 +13,5 @@ __all__ = ["Naive"]
 class Naive(Strategy):
     """Train one network on task after task without any care for earlier ones."""
 
+    live = True
     needs_boundaries = False

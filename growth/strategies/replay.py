@@ -38,6 +38,7 @@ __all__ = ["Replay"]
 class Replay(Remembering):
     """Mix exemplars of what was learnt before into every batch."""
 
+    live = True
     needs_boundaries = False
 
     class Options(Section):

@@ -37,6 +37,8 @@ __all__ = ["SI"]
 class SI(Strategy):
     """Hold weights by how much their own way has lowered the loss."""
 
+    live = True
+
     class Options(Section):
         """How firmly, and what keeps weights that hardly moved from weighing too much.
 

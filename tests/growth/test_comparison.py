@@ -1,5 +1,6 @@
 """The table: one chip, one stream, one bill; the same after a kill; every cell from the records."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -203,11 +204,19 @@ def test_the_tables_fit_a_terminal_and_hold_every_column(done, capsys):
 def test_files_hold_every_seed_and_the_figures_their_numbers(done):
     _, runs, folder = done
     rows = rows_of(runs)
-    flat, page = write_rows(rows, "naive", folder)
+    flat, brief, page = write_rows(rows, "naive", folder)
     lines = flat.read_text().splitlines()
     assert lines[0] == "strategy,identity,column,seed,value"
     seed1 = rows[1].values["devices"][1]
     assert f"slow,False,devices,1,{seed1!r}" in lines
+    with brief.open(newline="") as file:
+        known = {(r["strategy"], r["column"]): r for r in csv.DictReader(file)}
+    devices = rows[1].values["devices"]
+    found = known["slow", "devices"]
+    assert (found["identity"], found["seeds"]) == ("False", "2")
+    assert float(found["mean"]) == pytest.approx(np.mean(devices))
+    assert float(found["deviation"]) == pytest.approx(np.std(devices, ddof=1))
+    assert float(found["low"]) <= float(found["mean"]) <= float(found["high"])
     assert page.read_text().count("\n| ") + 1 >= 1 + len(rows)
     drawn = draw_rows(rows, folder, title="small")
     assert [path.name for path in drawn] == [
