@@ -60,6 +60,8 @@ def of_seed(run: RunFolder, seed: int) -> dict[str, float]:
                 hits += 1
                 labels += events[inside[0]] == "labels"
         known.add(task.identity)
+    if settings.stream.mixed:
+        new = returns = 0  # there is one task only
     matrix = np.array(
         [row["accuracy"] for row in part.lines("metrics") if "accuracy" in row]
     )

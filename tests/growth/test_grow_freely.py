@@ -84,6 +84,7 @@ def test_each_hidden_task_opens_an_expert_of_its_labels_early(met, three):
     opened = [d for d in made.decisions if d.action == "new expert"]
     assert [(d.task, d.expert) for d in opened] == [(0, 0), (1, 1), (2, 2)]
     assert [e.classes for e in made.experts] == [[0, 1], [2, 3], [4, 5]]
+    assert None not in [d.expert for d in made.decisions]  # none waits for a second window
     starts = np.cumsum([0] + [len(task.train) for task in three.tasks]) // BATCH
     for decision, start in zip(opened[1:], starts[1:], strict=False):
         assert start <= decision.evidence["batch"] <= start + 3
@@ -291,6 +292,17 @@ def test_what_nobody_knows_teaches_nobody(three):
     assert not made.freely.heard
     for old, new in zip(weights, made.experts[0].parameters(), strict=True):
         assert torch.equal(old, new)
+
+
+def test_no_optimiser_outlives_the_weights_that_it_is_for(met, three):
+    made = again(met, three)
+    made.freely.train(three.tasks[2].train_inputs[:4], three.tasks[2].train_labels[:4])
+    assert made.lasting is not None
+    made.widen = lambda *_: False
+    made.freely.widen(
+        made.freely.task(three.tasks[2].train_inputs, three.tasks[2].train_labels)
+    )
+    assert made.lasting is None
 
 
 def test_a_checkpoint_holds_all_that_is_kept(met, three):
