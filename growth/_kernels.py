@@ -1,4 +1,4 @@
-"""Compiled loops of training: one layer of neurons through all steps, and back.
+"""Compiled loops of training: a layer of neurons through all steps, and back; levels of weights.
 
 Every operation is rounded on its own, in the order of `growth.sequence.leaky`'s equations, so
 that results are those of the same operations on whole tensors, to the last bit.
@@ -136,3 +136,36 @@ def backward(beta, threshold, reset, delayed, surrogate, slope, s, m, v, by_s, b
                 if t < steps - 1:
                     g += later[k, j] * factor
                 total[t, k, j] = later[k, j] = g
+
+
+@njit(**KERNEL)
+def rewrite(weight, most, level):
+    """Set the signed level of each weight, and count those that change.
+
+    Parameters
+    ----------
+    weight : float32 or float64 array, (neurons, sources)
+        The largest of a neuron takes the highest level.
+    most : scalar of the array's type
+        The highest level.
+    level : int16 array, (neurons, sources)
+        Levels before; written.
+
+    Returns
+    -------
+    int64
+    """
+    neurons, sources = weight.shape
+    zero, one = weight.dtype.type(0), weight.dtype.type(1)
+    changed = 0
+    for i in range(neurons):
+        top = zero
+        for j in range(sources):
+            top = max(top, abs(weight[i, j]))
+        if top == zero:
+            top = one
+        for j in range(sources):
+            now = np.int16(np.rint(weight[i, j] / top * most))
+            changed += now != level[i, j]
+            level[i, j] = now
+    return changed

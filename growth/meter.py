@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from growth import _kernels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = ["Meter", "levels_of"]
 
 
-@torch.no_grad()
 def levels_of(weight: Tensor, levels: int) -> Tensor:
     """Signed conductance level of each weight, as `mosaic_sim.Device` sets it.
 
@@ -34,9 +35,15 @@ def levels_of(weight: Tensor, levels: int) -> Tensor:
     >>> levels_of(torch.tensor([[1.0, -0.5, 0.0]]), 3).tolist()
     [[2, -1, 0]]
     """
-    top = weight.abs().amax(1, keepdim=True)
-    scaled = weight / torch.where(top > 0, top, torch.ones_like(top)) * (levels - 1)
-    return scaled.round().to(torch.int16)
+    found = torch.zeros(weight.shape, dtype=torch.int16)
+    _rewrite(weight, levels, found)
+    return found
+
+
+def _rewrite(weight: Tensor, levels: int, found: Tensor) -> int:
+    """Set levels anew, and count those that change."""
+    values = weight.detach().contiguous().numpy()
+    return int(_kernels.rewrite(values, values.dtype.type(levels - 1), found.numpy()))
 
 
 @dataclass
@@ -88,11 +95,10 @@ class Meter:
         """Count one update to these weights; what was not there before is written anew."""
         self.updates += 1
         for name, weight in weights.items():
-            now, before = levels_of(weight, self.levels), self._last.get(name)
-            if before is None or before.shape != now.shape:
-                before = torch.zeros_like(now)
-            self.rewritten += int((now != before).sum())
-            self._last[name] = now
+            held = self._last.get(name)
+            if held is None or held.shape != weight.shape:
+                held = self._last[name] = torch.zeros(weight.shape, dtype=torch.int16)
+            self.rewritten += _rewrite(weight, self.levels, held)
 
     def to_dict(self) -> dict[str, int]:
         """The counts, ready for JSON."""
