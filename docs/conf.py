@@ -26,6 +26,7 @@ nitpicky = False
 source_suffix = {".md": "markdown"}
 exclude_patterns = [
     "_build",
+    "data/*.md",  # included
     *(f"_generated/{name}" for name in ("[pt]*.md", "routing-*.md", "growing.md")),  # included
 ]  # fmt: skip
 

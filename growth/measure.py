@@ -108,7 +108,7 @@ def measure(
         **owners(blueprint),
         "stored": bits_by_place(strategy),
         "confusion": classified(
-            np.concatenate(scores.get("chip", scores["torch"])).argmax(1),
+            np.concatenate(scores["chip"] or scores["torch"]).argmax(1),
             test.labels,
             stream.labels,
         ).confusion.tolist(),

@@ -30,7 +30,7 @@ class Work:
 
     Examples
     --------
-    >>> from growth.blueprint import Connection, Population
+    >>> from growth.blueprint import INPUTS, Blueprint, Connection, Population
     >>> out = Population("out", np.arange(2))
     >>> net = Blueprint(3, (out,), (Connection(INPUTS, "out", np.eye(2, 3, dtype="f4")),))
     >>> work = Work()

@@ -83,6 +83,8 @@ class Freely:
         Looks so far at the need for the expert to be opened, and the sum of their z-scores.
     described : Described or None
         Of a pupil that has not been settled before.
+    met, segment : int
+        Batches so far, and how often somebody looked at the learner; for the record.
 
     Examples
     --------
@@ -101,8 +103,6 @@ class Freely:
     ----------
     The order of things, a short-term memory for a new expert first, is that of CN-DPM (Lee et
     al., ICLR 2020), where the memory stays. The rest is ours.
-    met, segment : int
-        Batches so far, and how often somebody looked at the learner; for the record.
     """
 
     def __init__(self, learner: Growing) -> None:
