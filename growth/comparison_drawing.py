@@ -169,7 +169,7 @@ def pareto(
             arrowprops={"arrowstyle": "-", "lw": 0.4, "color": figures.HAIR, "shrinkB": 3},
         )  # fmt: skip
     ax.set_ylim(low, high)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(color=figures.HAIR, lw=0.3)
     return ax
 
