@@ -25,14 +25,21 @@ PART = {**KERNEL, "cache": False, "no_cpython_wrapper": True}
 
 
 @njit(**PART)
+def risen(now, current, beta, level, subtracts, keeps, one):
+    """Membrane of a step before its own reset, after that of the step before."""
+    fired = now > level
+    kept = keeps if fired else one
+    taken = subtracts if fired else one - one
+    return now * kept * beta + current - taken * level
+
+
+@njit(**PART)
 def step(at, current, beta, threshold, subtracts, keeps, before, fired):
     """One step of one sample up to its spikes, which reset the membrane of the next."""
     zero, one = current.dtype.type(0), current.dtype.type(1)
     for j in range(at.size):
-        now, level = at[j], threshold[j]
-        r = one if now > level else zero
-        kept = keeps if now > level else one
-        a = now * kept * beta[j] + current[j] - subtracts * r * level
+        level = threshold[j]
+        a = risen(at[j], current[j], beta[j], level, subtracts, keeps, one)
         fired[j] = one if a > level else zero
         before[j] = a
         at[j] = a
@@ -44,9 +51,8 @@ def prompt_step(at, current, beta, threshold, subtracts, keeps, before, after, f
     zero, one = current.dtype.type(0), current.dtype.type(1)
     for j in range(at.size):
         now, level = at[j], threshold[j]
+        a = risen(now, current[j], beta[j], level, subtracts, keeps, one)
         r = one if now > level else zero
-        kept = keeps if now > level else one
-        a = now * kept * beta[j] + current[j] - subtracts * r * level
         spike = one if a > level else zero
         b = a + (r - spike) * (level if subtracts == one else a)
         fired[j] = spike

@@ -156,10 +156,17 @@ def ranks(
     smaller: Annotated[bool, typer.Option(help="Smaller values are better.")] = False,
 ) -> None:
     """Rank strategies over several comparisons, with Friedman's test."""
-    from growth.ranking import rank, rank_table
+    from growth.ranking import left_out, rank, rank_table
 
+    console = _console()
     found = rank(comparisons, column, told=told, larger_is_better=not smaller)
-    _console().print(rank_table(found, column))
+    console.print(rank_table(found, column))
+    missing = left_out(comparisons, found, column, told=told)
+    if missing:
+        console.print(
+            f"[yellow]left out[/]  not in every comparison: {', '.join(missing)}",
+            soft_wrap=True,
+        )
 
 
 @app.command()

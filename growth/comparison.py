@@ -325,6 +325,7 @@ def _row(label: str, run: RunFolder, summary: Summary) -> Row:
     ended = next((why for why in summary.ended if why), None)
     identity = STRATEGIES[run.experiment.strategy].needs_identity
     if not summary.measured:
+        ended = ended or "a seed never had anything to put on the chip: see its decisions"
         return Row(label, identity, {c.key: None for c in COLUMNS}, ended)
     last = [rows[-1] for rows in summary.metrics]
     costs = summary.cost

@@ -162,6 +162,16 @@ class GrowConfig(Section):
     dual_rate: float = Field(default=0.1, ge=0)
 
 
+LATER = (
+    ("chip", "broken_tiles", None),
+    ("chip", "broken_routers", None),
+    ("chip", "broken_lines", None),
+    ("train", "look", 0),
+    ("grow", "how", "gradmax"),
+)
+"""Settings that came later, with what was so before: runs from then keep their name."""
+
+
 class Experiment(Section):
     """One experiment: a learner on a stream on a chip, over some seeds.
 
@@ -204,13 +214,9 @@ class Experiment(Section):
     def fingerprint(self) -> str:
         """Eight hex digits that change with any setting but the seeds."""
         settings = self.model_dump(mode="json", exclude={"seeds"})
-        chip = settings["chip"]  # runs from before a chip could be broken keep their name
-        for name in [n for n in chip if n.startswith("broken") and not chip[n]]:
-            del chip[name]
-        if not settings["train"]["look"]:  # likewise from before it could be looked at
-            del settings["train"]["look"]
-        if settings["grow"]["how"] == "gradmax":
-            del settings["grow"]["how"]
+        for section, name, default in LATER:
+            if settings[section][name] in (default, []):
+                del settings[section][name]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

@@ -9,19 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from growth.learner import make_stream
-from growth.metrics import measures, minimum_accuracy, stability_gap, worst_case_accuracy
+from growth.metrics import (
+    measures,
+    minimum_accuracy,
+    report,
+    stability_gap,
+    worst_case_accuracy,
+)
 from growth.metrics.curves import learning_curve_area
-from growth.report import Summary, summarise
+from growth.report import Summary, prefixed, summarise
 from growth.statistics import estimate
 from growth.tables import table_of
 from mosaic_sim.errors import MosaicError
-from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.table import Table
 
     from growth.runs import RunFolder
+    from growth.statistics import Estimate
 
 __all__ = ["Found", "all_measures", "class_table", "measure_table"]
 
@@ -58,8 +64,21 @@ class Found:
         if self.unit in ("%", "points"):
             return f"{found.text(100)} {self.unit}"
         if self.unit:
-            return engineering(found.mean, "" if self.unit == "#" else self.unit, 3)
+            return _count(found) if self.unit == "#" else prefixed(found, self.unit)
         return found.text(digits=3)
+
+
+def _count(found: Estimate) -> str:
+    """A count with its interval; large ones to three digits of the mean."""
+    if not found.mean:
+        return found.text(digits=0)
+    places = max(int(np.floor(np.log10(abs(found.mean)))) - 2, 0)
+
+    def whole(value: float) -> str:
+        return f"{round(value / 10**places) * 10**places:,}"
+
+    half = "" if found.high is None else f" ± {whole(found.high - found.mean)}"
+    return whole(found.mean) + half
 
 
 def all_measures(run: RunFolder, joint: RunFolder | None = None) -> list[Found]:
@@ -291,9 +310,24 @@ def measure_table(run: RunFolder, found: Sequence[Found]) -> Table:
 
 
 def class_table(run: RunFolder) -> Table:
-    """Precision, recall and F1 of each label at the end, over all seeds together."""
+    """Precision, recall and F1 of each label at the end, over all seeds together.
+
+    Raises
+    ------
+    MosaicError
+        If a seed has no confusion matrix.
+    """
     summary = summarise(run)
+    if not all(rows and "confusion" in rows[-1] for rows in summary.metrics):
+        raise MosaicError(
+            f"{str(run.path)!r} has a seed without a confusion matrix: nothing was measured, or "
+            "before it was recorded. Run it again in another folder."
+        )
     total = np.sum([rows[-1]["confusion"] for rows in summary.metrics], axis=0)
+    true, taken = (
+        places.repeat(total.ravel()) for places in np.indices(total.shape).reshape(2, -1)
+    )
+    found = report(taken, true, len(total))
     table = table_of(
         "At the end, all outputs, all seeds together; under a number: taken for it"
     )
@@ -304,13 +338,11 @@ def class_table(run: RunFolder) -> Table:
     for label in labels:
         table.add_column(str(label), justify="right")
 
-    def share(part: float, whole: float) -> str:
-        return f"{100 * part / whole:.1f}" if whole else "–"
-
     for label in labels:
-        hit, given, there = total[label, label], total[:, label].sum(), total[label].sum()
+        scores = (found.precision[label], found.recall[label], found.f1[label])
         table.add_row(
-            str(label), share(hit, given), share(hit, there), share(2 * hit, given + there),
-            str(there), *(str(count) if count else "" for count in total[label]),
+            str(label), *("–" if np.isnan(x) else f"{100 * x:.1f}" for x in scores),
+            str(found.support[label]),
+            *(str(count) if count else "" for count in total[label]),
         )  # fmt: skip
     return table

@@ -16,7 +16,7 @@ from mosaic_sim.errors import MosaicError, suggest
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["means_of", "rank", "rank_table"]
+__all__ = ["left_out", "means_of", "rank", "rank_table"]
 
 
 def means_of(folder: Path | str, column: str, *, told: bool) -> dict[str, float]:
@@ -84,6 +84,14 @@ def rank(
         name: [table[name] for table in tables] for name in common
     }
     return friedman(values, larger_is_better=larger_is_better)
+
+
+def left_out(
+    folders: Sequence[Path | str], ranks: Ranks, column: str, *, told: bool
+) -> list[str]:
+    """Strategies that a comparison lacks, or has no value for, and that have no rank therefore."""
+    tables = [means_of(folder, column, told=told) for folder in folders]
+    return sorted(set().union(*tables) - set(ranks.ranks))
 
 
 def rank_table(ranks: Ranks, column: str) -> Table:

@@ -32,6 +32,7 @@ __all__ = [
     "endings",
     "expert_table",
     "life_table",
+    "prefixed",
     "reprice",
     "reprice_one",
     "reprice_table",
@@ -148,9 +149,9 @@ def summarise(run: RunFolder) -> Summary:
     )
 
 
-def _joules(value: Estimate) -> str:
-    """An energy with its interval, both with the prefix of the mean."""
-    mean = engineering(value.mean, "J")
+def prefixed(value: Estimate, unit: str = "J") -> str:
+    """A quantity with its interval, both with the prefix of the mean."""
+    mean = engineering(value.mean, unit)
     if value.high is None or not value.mean:
         return mean
     number, unit = mean.split()
@@ -181,9 +182,9 @@ def comparison_table(summaries: Sequence[Summary]) -> Table:
     row("forgetting \\[points]", lambda s: percent(s.forgetting))
     row("neurons", lambda s: s.last("metrics", "neurons").text(digits=0))
     row("tiles", lambda s: s.last("metrics", "tiles").text(digits=0))
-    row("energy per inference", lambda s: _joules(s.last("cost", "energy_per_inference")))
+    row("energy per inference", lambda s: prefixed(s.last("cost", "energy_per_inference")))
     for name in COMPONENTS:
-        row(f"  {name}", lambda s, name=name: _joules(s.component(name)))
+        row(f"  {name}", lambda s, name=name: prefixed(s.component(name)))
     row("hops per inference", lambda s: s.last("cost", "hops_per_inference").text(digits=0))
     row("devices in use", lambda s: s.devices.text(digits=0))
     row("device writes, whole life", lambda s: s.life_writes.text(digits=0))
@@ -333,10 +334,10 @@ def reprice_table(
     last = [reports[-1] for reports in again.values()]
     for name in COMPONENTS:
         new = estimate([report.by_component()[name] / report.samples for report in last])
-        table.add_row(name, _joules(summary.component(name)), _joules(new))
+        table.add_row(name, prefixed(summary.component(name)), prefixed(new))
     total = estimate([report.energy_per_inference for report in last])
     table.add_row(
-        "total", _joules(summary.last("cost", "energy_per_inference")), _joules(total)
+        "total", prefixed(summary.last("cost", "energy_per_inference")), prefixed(total)
     )
     return table
 
