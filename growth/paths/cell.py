@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from growth.datasets import load_dataset
+from growth.datasets import DATASETS, load_dataset
 from growth.encode import regular_rate
 from growth.initialise import expected_gain
 from growth.paths import work
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from growth.config import ChipConfig
-    from growth.paths.plan import Cell, NetPlan, PathPlan
+    from growth.paths.plan import Cell, PathPlan
 
 __all__ = ["growth_updates", "run_cell"]
 
@@ -72,15 +73,21 @@ def load_trial(
         given = regular_rate(inputs, steps) if steps else inputs
         labels = np.asarray(samples.labels[:most], np.int64)
         parts += [torch.from_numpy(given), torch.from_numpy(labels)]
-    return Trial(*parts, data.labels)
+    train_inputs, train_labels, test_inputs, test_labels = parts
+    return Trial(train_inputs, train_labels, test_inputs, test_labels, data.labels)
 
 
 def _trials(plan: PathPlan, cell: Cell) -> list[Trial]:
     steps = plan.net("snn").steps if cell.net == "snn" else 0
-    official = plan.dataset in ("mnist", "fashion-mnist", "letters")
+    # Where there is an official division, all trials share the arrays.
+    divided = "seed" in inspect.signature(DATASETS[plan.dataset]).parameters
     return [
         load_trial(
-            plan.dataset, 0 if official else seed, steps, plan.train_samples, plan.test_samples
+            plan.dataset,
+            seed if divided else 0,
+            steps,
+            plan.train_samples,
+            plan.test_samples,
         )
         for seed in plan.seeds
     ]
@@ -219,7 +226,9 @@ def _grown(
     }  # fmt: skip
     if start == "gradmax":
         # A silent M has no direction to prefer.
-        gains = [expected_gain(one.matrix, neurons) for one in found if bool(one.matrix.any())]
+        gains = [
+            expected_gain(one.matrix, neurons) for one in found if bool(one.matrix.any())
+        ]
         stage["gain"] = float(np.mean(gains)) if gains else None
     stage["gradient"] = float(np.mean([one.evidence.get("gradient", 0.0) for one in new]))
     return stage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,11 +10,17 @@ import torch
 
 from growth import _kernels
 from growth.blueprint import INPUTS, Blueprint, Connection, Population
-from growth.bridge import MosaicHost, make_chip, make_technology, price, smallest_chip
+from growth.bridge import (
+    Device,
+    MosaicHost,
+    make_chip,
+    make_technology,
+    price,
+    smallest_chip,
+)
 from growth.config import ChipConfig
 from growth.neurobench import Work
 from growth.paths.stack import padded
-from mosaic_sim import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +49,8 @@ def blueprint_of(weights: Sequence[NDArray[np.float32]], leak: float) -> Bluepri
     names = [f"layer {k + 1}" for k in range(len(weights) - 1)] + ["out"]
     born = np.cumsum([0, *(len(w) for w in weights)])
     populations = tuple(
-        Population(name, np.arange(born[k], born[k + 1]), leak) for k, name in enumerate(names)
+        Population(name, np.arange(born[k], born[k + 1]), leak)
+        for k, name in enumerate(names)
     )
     connections = tuple(
         Connection(source, target, weight)
@@ -62,7 +70,7 @@ def chip_for(plan: PathPlan, channels: int, labels: int) -> ChipConfig:
     nets = {}
     for width in (plan.root, plan.target):
         sizes = [channels, width, width, labels]
-        weights = [np.ones((b, a), np.float32) for a, b in zip(sizes, sizes[1:], strict=False)]
+        weights = [np.ones((b, a), np.float32) for a, b in pairwise(sizes)]
         nets[str(width)] = blueprint_of(weights, plan.net("snn").leak)
     found = smallest_chip(nets, effort=EFFORT).chip
     return ChipConfig(
@@ -82,7 +90,10 @@ class Bench:
 
     def __init__(self, plan: PathPlan, chip: ChipConfig):
         self.host = MosaicHost(
-            make_chip(chip), make_technology(plan.technology), Device(levels=plan.levels), 1.0
+            make_chip(chip),
+            make_technology(plan.technology),
+            Device(levels=plan.levels),
+            1.0,
         )
         self.first: Blueprint | None = None
 
@@ -158,4 +169,6 @@ class Rewritten:
                 self.level[k] = padded(self.level[k], like)
             values, level = weight.detach().numpy(), self.level[k].numpy()
             for trial in range(len(values)):
-                self.counts[trial] += _kernels.rewrite(values[trial], self.most, level[trial])
+                self.counts[trial] += _kernels.rewrite(
+                    values[trial], self.most, level[trial]
+                )

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["STARTS", "Cell", "NetPlan", "PathPlan", "load_paths", "orders"]
 
-STARTS = ("uniform", "gaussian", "gradmax", "seeds")
-"""Names in `growth.initialise.INITIALISATIONS` that keep the function: the ones compared."""
-
 Start = Literal["uniform", "gaussian", "gradmax", "seeds"]
 Optimiser = Literal["adam", "sgd"]
+
+STARTS: tuple[Start, ...] = ("uniform", "gaussian", "gradmax", "seeds")
+"""Names in `growth.initialise.INITIALISATIONS` that keep the function: the ones compared."""
 
 
 class NetPlan(Section):
@@ -124,7 +124,9 @@ class PathPlan(Section):
             net = self.ann if kind == "ann" else self.snn
             for optimiser in net.optimisers if net is not None else ():
                 assert net is not None
-                found += [Cell(kind, optimiser, name, "", ()) for name in ("root", "target")]
+                found += [
+                    Cell(kind, optimiser, name, "", ()) for name in ("root", "target")
+                ]
                 for name, order in paths.items():
                     drawn = name.startswith("random")
                     for start in net.random_starts if drawn else net.starts:
@@ -209,7 +211,9 @@ def orders(times: int, drawn: int, seed: int) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def load_paths(source: str | Path, settings: Mapping[str, object] | None = None) -> PathPlan:
+def load_paths(
+    source: str | Path, settings: Mapping[str, object] | None = None
+) -> PathPlan:
     """Read an experiment on growth paths from a TOML file.
 
     Parameters

@@ -53,9 +53,7 @@ class Stack:
     leak: float | None
 
     @classmethod
-    def start(
-        cls, sizes: Sequence[int], seeds: Sequence[int], leak: float | None
-    ) -> Stack:
+    def start(cls, sizes: Sequence[int], seeds: Sequence[int], leak: float | None) -> Stack:
         """Draw first weights, those of each trial from its own seed.
 
         Without spikes they are those of `torch.nn.Linear`, with spikes Kaiming's normal
@@ -73,7 +71,9 @@ class Stack:
             for k, (pre, post) in enumerate(pairwise(sizes)):
                 if leak is None:
                     bound = pre**-0.5
-                    weights[k].append((torch.rand(post, pre, generator=rng) * 2 - 1) * bound)
+                    weights[k].append(
+                        (torch.rand(post, pre, generator=rng) * 2 - 1) * bound
+                    )
                     biases[k].append((torch.rand(post, generator=rng) * 2 - 1) * bound)
                 else:
                     draw = torch.randn(post, pre, generator=rng)
@@ -159,7 +159,11 @@ class Stack:
             now = given
             for layer in model.children():
                 # The cells stand for themselves in the site; here they run all steps at once.
-                now = leaky(now, self.leak) if isinstance(layer, snntorch.Leaky) else layer(now)
+                now = (
+                    leaky(now, self.leak)
+                    if isinstance(layer, snntorch.Leaky)
+                    else layer(now)
+                )
             return (now.mean(0) - wanted).square().mean()
 
         return loss
@@ -244,7 +248,9 @@ def grow(
     statistics, started, drawn = [], [], 0
     for trial, rng in enumerate(generators):
         x = given[trial] if stack.leak is None else given[:, trial]
-        found = measure(stack.module(trial), stack.site(layer), stack.loss(x, wanted[trial]))
+        found = measure(
+            stack.module(trial), stack.site(layer), stack.loss(x, wanted[trial])
+        )
         new, without = start_neurons(found, start, neurons, rng)
         statistics.append(found)
         started.append(new)
@@ -278,7 +284,9 @@ class Momentum:
 
     def widen(self, parameters: Sequence[Tensor]) -> None:
         """Go on with parameters that have grown; new entries have no momentum yet."""
-        self.velocity = [padded(*pair) for pair in zip(self.velocity, parameters, strict=True)]
+        self.velocity = [
+            padded(*pair) for pair in zip(self.velocity, parameters, strict=True)
+        ]
 
     @torch.no_grad()
     def step(self, parameters: Sequence[Tensor]) -> None:
@@ -333,5 +341,3 @@ class Adam:
             spread = v.sqrt().div_((1 - left2).sqrt_()).add_(self.eps)
             p.addcdiv_(m / (1 - left1), spread, value=-self.rate)
             p.grad = None
-
-

@@ -71,7 +71,9 @@ def growth_flops(
         return 0
     pre, post = sizes[layer - 1], sizes[layer + 1]
     m, n = max(pre, post), min(pre, post)
-    total = batch * (inference_flops(sizes, steps) + inference_flops(sizes[layer + 1 :], steps))
+    total = batch * (
+        inference_flops(sizes, steps) + inference_flops(sizes[layer + 1 :], steps)
+    )
     total += 2 * batch * steps * pre * post + 4 * m * m * n + 8 * m * n * n + 9 * n**3
     if start == "seeds":
         runs = 1 if steps == 1 else 41
