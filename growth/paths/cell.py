@@ -132,7 +132,7 @@ def _accuracy(stack: Stack, trials: Sequence[Trial], most: int = 500) -> list[fl
         rows = torch.arange(start, min(start + most, count))
         best = stack.scores(_given(trials, [rows] * len(trials), "test")).argmax(2)
         hits += (best == torch.stack([t.test_labels[rows] for t in trials])).sum(1)
-    return [float(x) for x in hits / count]
+    return [hit / count for hit in hits.tolist()]
 
 
 def run_cell(

@@ -237,30 +237,39 @@ def _friedman_grid(results: Results) -> Grid:
 
 
 def _gain_grid(results: Results) -> Grid:
-    """By how much GradMax's gradient norm was above that of Gaussian columns, by next layer."""
-    found: dict[tuple[str, str], list[tuple[float, float, int]]] = {}
+    """How far GradMax could lead, and what was drawn for want of directions."""
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    drawn: dict[tuple[str, str], list[float]] = {}
+    after = sorted({g["next"] for _, r in results for g in r["growth"] if g["layer"] == 1})
     for cell, result in results:
+        if cell.start != "gradmax":
+            continue
         for stage in result["growth"]:
-            if cell.start != "gradmax" or stage["gain"] is None:
-                continue
-            where = "layer 2, or layer 1 with 10 to follow" if stage["next"] <= 10 else (
-                "layer 1 with 100 to follow" if stage["next"] >= 100
-                else "layer 1 with 19 to 91 to follow"
-            )  # fmt: skip
-            found.setdefault((cell.net, where), []).append(
-                (stage["gain"], stage["bound"], stage["drawn"])
-            )
+            place = "outputs" if stage["layer"] == 2 else "neurons of layer 2"
+            many = str(stage["next"])
+            if stage["layer"] == 1 and after[0] < stage["next"] < after[-1]:
+                many = f"{after[1]} to {after[-2]}"
+            key = (cell.net, f"layer {stage['layer']}, in front of {many} {place}")
+            drawn.setdefault(key, []).append(stage["drawn"] / len(result["trials"]))
+            if stage["gain"] is not None:
+                found.setdefault(key, []).append((stage["gain"], stage["bound"]))
     lines = [
         (
-            net, where, f"{np.mean([g for g, _, _ in each]):.2f}",
-            f"{min(b for _, b, _ in each):.2f} to {max(b for _, b, _ in each):.2f}",
+            *key, str(len(each)), f"{np.mean([gain for gain, _ in each]):.2f}",
+            _range([bound for _, bound in each]), f"{np.mean(drawn[key]):.1f}",
         )
-        for (net, where), each in sorted(found.items())
+        for key, each in sorted(found.items())
     ]  # fmt: skip
-    head = ("network", "grown", "gain over Gaussian", "bound")
+    head = ("network", "grown", "times", "gain", "bound", "drawn for want of directions")
     return Grid(
-        "Gradient norm of GradMax by that of Gaussian columns as long", head, tuple(lines)
-    )
+        "Gradient norm of GradMax by that of Gaussian columns as long, mean over growths",
+        head, tuple(lines),
+    )  # fmt: skip
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = min(values), max(values)
+    return f"{low:.3f}" if low == high else f"{low:.2f} to {high:.2f}"
 
 
 def write_tables(results: Results, folder: Path) -> list[Path]:
