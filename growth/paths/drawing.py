@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullLocator, PercentFormatter
+from matplotlib.transforms import offset_copy
 
 from growth import figures
 from growth.comparison_drawing import front_of
@@ -26,10 +27,14 @@ __all__ = ["draw_paths"]
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers; markers say it again.
 COLOUR = {
-    "root": "#000000", "target": "#000000", "layer-1-first": "#0072B2",
+    "root": "#000000", "target": "#000000", "stopped": "#000000", "layer-1-first": "#0072B2",
     "layer-2-first": "#D55E00", "alternate": "#009E73", "random": "#999999",
 }  # fmt: skip
-MARKER = {"": "*", "uniform": "v", "gaussian": "o", "gradmax": "^", "seeds": "s"}
+MARKER = {"uniform": "v", "gaussian": "o", "gradmax": "^", "seeds": "s"}
+WHOLE = {"root": "P", "target": "*", "stopped": "X"}
+"""Markers of what does not grow."""
+SIDE = {"layer-1-first": -7.0, "random": 7.0}
+"""Points that paths of one price are set aside, so that none hides another."""
 OPTIMISERS = {"adam": "Adam", "sgd": "SGD with momentum"}
 AXES = {
     "flops": ("operations to train (FLOPs)", ""),
@@ -62,7 +67,7 @@ def _panels(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _pareto_figure(rows: Sequence[Row], price: str, folder: Path, title: str) -> Path:
-    """Final accuracy against a price, a panel for each network and optimiser."""
+    """Final error against a price, a panel for each network and optimiser."""
     panels = _panels(rows)
     nets = list(dict.fromkeys(net for net, _ in panels))
     wide = max(sum(n == net for n, _ in panels) for net in nets)
@@ -78,19 +83,23 @@ def _pareto_figure(rows: Sequence[Row], price: str, folder: Path, title: str) ->
             _scatter(own, price, ax)
             ax.set_title(f"{NETS[net]}, {OPTIMISERS[here[k]]}", fontsize=9)
             ax.set_xlabel(AXES[price][0])
-        row_of_axes[0].set_ylabel("test accuracy at the end")
+        row_of_axes[0].set_ylabel("test error at the end [%]")
     used = {row.path for row in rows}
     starts = {row.start for row in rows}
     entries = [
         Line2D([], [], ls="", marker="D", color=COLOUR[p], label=TITLES[p])
-        for p in TITLES if p in used and p not in ("root", "target")
+        for p in TITLES if p in used and p not in WHOLE
     ] + [
-        Line2D([], [], ls="", marker=m, mfc="none", color="black", label=s or "no growth")
+        Line2D([], [], ls="", marker=m, mfc="none", color="black", label=s)
         for s, m in MARKER.items() if s in starts
+    ] + [
+        Line2D([], [], ls="", marker=m, ms=8, color="black", label=TITLES[p])
+        for p, m in WHOLE.items() if p in used
     ]  # fmt: skip
     figure.legend(handles=entries, loc="outside right upper", fontsize=8, frameon=False)
     figure.suptitle(
-        f"{title}: mean of {len(rows[0].final)} trials, 95 % interval", fontsize=10
+        f"{title}: mean of {len(rows[0].final)} trials, 95 % interval; at one price side by side",
+        fontsize=10,
     )
     path = folder / f"accuracy-against-{price.replace('_', '-')}"
     figures.save(figure, path, {
@@ -104,28 +113,34 @@ def _pareto_figure(rows: Sequence[Row], price: str, folder: Path, title: str) ->
 
 def _scatter(rows: Sequence[Row], price: str, ax: Axes) -> None:
     x = np.array([row.prices[price].mean() for row in rows])
-    found = [estimate(row.final) for row in rows]
-    y = np.array([e.mean for e in found])
-    for row, at, e in zip(rows, x, found, strict=True):
-        half = 0.0 if e.high is None else e.high - e.mean
+    y = np.array([100 * (1 - row.final.mean()) for row in rows])
+    ends: list[float] = []
+    for row, at, error in zip(rows, x, y, strict=True):
+        found = estimate(100 * (1 - row.final))
+        half = 0.0 if found.high is None else found.high - found.mean
+        ends += [max(error - half, 0.5 * error), error + half]
+        aside = offset_copy(
+            ax.transData, ax.figure, x=SIDE.get(row.path, 0), units="points"
+        )
         ax.errorbar(
-            at, e.mean, half, fmt=MARKER[row.start], ms=8 if not row.start else 5, mfc="none",
-            color=COLOUR[row.path], elinewidth=0.6, mew=1.2,
+            at, error, np.array([[error - ends[-2]], [half]]), elinewidth=0.6, mew=1.2,
+            fmt=MARKER.get(row.start) or WHOLE[row.path], ms=5 if row.start else 8,
+            mfc="none" if row.start else COLOUR[row.path], color=COLOUR[row.path],
+            transform=aside,
         )  # fmt: skip
-        if not row.start:
-            ax.annotate(
-                TITLES[row.path], (at, e.mean), (0, -13), textcoords="offset points",
-                fontsize=7, ha="left" if row.path == "root" else "right",
-            )  # fmt: skip
-    front = front_of(x, y)
+    front = front_of(x, -y)
     ax.step(x[front], y[front], where="post", color="black", lw=0.6, alpha=0.5, zorder=1)
     ax.set_xscale("log")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(EngFormatter(AXES[price][1]))
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter("{x:g}")
     ax.tick_params(labelsize=8)
-    ax.margins(x=0.1, y=0.1)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.margins(x=0.08)
+    ax.set_ylim(0.93 * min(ends), 1.07 * max(ends))
     ax.grid(color=figures.HAIR, lw=0.3)
 
 
@@ -138,13 +153,14 @@ def _curve_figure(results: Results, net: str, folder: Path, title: str) -> Path:
     table: dict[str, list[object]] = {
         k: [] for k in ("optimiser", "path", "update", "accuracy")
     }  # fmt: skip
+    grown: list[dict[str, Any]] = []
     for ax, optimiser in zip(axes, optimisers, strict=True):
         shown: dict[str, Any] = {
             cell.path: result for cell, result in results
             if cell.optimiser == optimiser and cell.path in TITLES
             and cell.start in ("", start)
         }  # fmt: skip
-        low = 0.0
+        grown.append({path: result for path, result in shown.items() if result["growth"]})
         for path, result in shown.items():
             mean = accuracies(result).mean(0)
             style = {"root": ":", "target": "--"}.get(path, "-")
@@ -160,17 +176,16 @@ def _curve_figure(results: Results, net: str, folder: Path, title: str) -> Path:
             table["path"] += [path] * len(mean)
             table["update"] += result["updates"]
             table["accuracy"] += mean.tolist()
-        grown = {path: result for path, result in shown.items() if result["growth"]}
-        bottom, top = ax.get_ylim()
-        step = (top - bottom) * 0.05
-        for number, (path, result) in enumerate(grown.items()):
-            low = bottom - (number + 1) * step
+    bottom, top = axes[0].get_ylim()
+    step = (top - bottom) * 0.05
+    for ax, optimiser, marked in zip(axes, optimisers, grown, strict=True):
+        for number, (path, result) in enumerate(marked.items()):
             for stage in result["growth"]:
                 ax.text(
-                    stage["update"], low, str(stage["layer"]), color=COLOUR[path], fontsize=6.5,
-                    ha="center", va="center",
+                    stage["update"], bottom - number * step, str(stage["layer"]), fontsize=6.5,
+                    color=COLOUR[path], ha="center", va="center",
                 )  # fmt: skip
-        ax.set_ylim(low - step if grown else bottom, top)
+        ax.set_ylim(bottom - len(marked) * step, top)
         ax.set_title(OPTIMISERS[optimiser], fontsize=9)
         ax.set_xlabel("updates (digits below: the layer that grew then)")
         ax.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Row", "grids", "rows_of", "write_tables"]
 
 TITLES = {
-    "root": "root alone", "target": "target from scratch", "layer-1-first": "layer 1 first",
+    "root": "root alone", "target": "target from scratch", "stopped": "target, stopped",
+    "layer-1-first": "layer 1 first",
     "layer-2-first": "layer 2 first", "alternate": "alternate", "random": "random",
 }  # fmt: skip
 NAMED = ("layer-1-first", "layer-2-first", "alternate")
@@ -97,7 +98,33 @@ def rows_of(results: Results) -> list[Row]:
                 {k: np.mean([one[k] for one in prices], 0) for k in prices[0]},
             )
         )  # fmt: skip
-    return rows
+    return sorted(
+        rows + _stopped(results),
+        key=lambda r: (r.net, r.optimiser, list(TITLES).index(r.path)),
+    )
+
+
+def _stopped(results: Results) -> list[Row]:
+    """The target when it has spent what growing in turns takes: the same arithmetic, or less."""
+    found = []
+    for cell, result in results:
+        spent = [
+            other["flops"][-1] for one, other in results
+            if (one.net, one.optimiser, one.path) == (cell.net, cell.optimiser, "alternate")
+        ]  # fmt: skip
+        looks = int(np.searchsorted(result["flops"], min(spent, default=0), side="right"))
+        if cell.path == "target" and looks:
+            scores = accuracies(result)[:, :looks]
+            prices = {
+                "flops": np.full(len(scores), float(result["flops"][looks - 1])),
+                "inference_flops": np.full(len(scores), float(result["inference_flops"])),
+            }
+            found.append(
+                Row(
+                    cell.net, cell.optimiser, "stopped", "", scores[:, -1], scores.mean(1), prices
+                )
+            )  # fmt: skip
+    return found
 
 
 def grids(results: Results) -> list[Grid]:
@@ -126,19 +153,19 @@ NETS = {"ann": "Rectified linear networks", "snn": "Spiking networks"}
 
 def _accuracy_grid(rows: Sequence[Row], net: str) -> Grid:
     spiking = net == "snn"
-    head = ["optimiser", "path", "start", "final [%]", "mean [%]", "FLOPs to train"]
-    head += ["operations", "energy", "writes", "devices"] if spiking else ["FLOPs to infer"]
+    head = ["optimiser", "path", "start", "final [%]", "mean [%]", "to train"]
+    head += ["operations", "energy", "writes", "devices"] if spiking else ["to infer"]
     lines = []
     for row in rows:
         cells = [
             row.optimiser, TITLES[row.path], row.start or "–",
             estimate(row.final).text(100), estimate(row.mean).text(100),
-            engineering(row.prices["flops"].mean(), "", 3),
+            engineering(row.prices["flops"].mean(), "FLOP", 3),
         ]  # fmt: skip
         keys = (
             (("synaptic_operations", ""), ("energy", "J"), ("writes", ""), ("devices", ""))
             if spiking
-            else (("inference_flops", ""),)
+            else (("inference_flops", "FLOP"),)
         )
         for key, unit in keys:
             value = row.prices.get(key)
@@ -164,7 +191,8 @@ def _path_differences(rows: Sequence[Row]) -> list[Difference]:
             r.mean - base.mean,
         )
         for r in rows
-        if r.path not in ("alternate", "root", "target")
+        if r.start
+        and r.path != "alternate"
         and (base := known.get((r.net, r.optimiser, "alternate", r.start))) is not None
     ]
 

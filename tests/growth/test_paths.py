@@ -37,6 +37,7 @@ from growth.paths import (
     write_tables,
 )
 from growth.paths import run as running
+from growth.paths.cell import _trials as trials_of
 from growth.paths.chip import Rewritten, operations
 from growth.paths.plan import STARTS
 from growth.paths.stack import Adam, Momentum, Stack, grow, start_neurons
@@ -376,6 +377,23 @@ def test_a_spiking_cell_has_prices_and_one_without_spikes_has_none(small):
             assert all(trial[key] > 0 for key in priced)
 
 
+def test_a_trial_does_not_depend_on_those_beside_it(small):
+    plan, folder = small
+    results = {cell.name: (cell, result) for cell, result in read_cells(plan, folder)}
+    cell, together = results["snn-adam-alternate-gradmax"]
+    alone = run_cell(plan.model_copy(update={"seeds": (1,)}), cell, CHIP)
+    beside, (own,) = together["trials"][1], alone["trials"]
+    assert own["accuracy"] == beside["accuracy"]
+    for key in ("energy", "writes", "synaptic_operations"):
+        assert own[key] == pytest.approx(beside[key], rel=0.01)
+        assert own[key] != pytest.approx(together["trials"][0][key], rel=0.01)
+
+
+def test_trials_divide_digits_each_in_their_own_way():
+    one, two = trials_of(tiny(ann=SMALL), Cell("ann", "adam", "root", "", ()))
+    assert one.test_labels.tolist() != two.test_labels.tolist()
+
+
 def test_before_it_grows_a_network_is_the_root_of_its_trial():
     plan = tiny(ann=SMALL).model_copy(update={"looks": 8, "adam_rate": 0.1})
     cells = [cell for cell in plan.cells() if cell.path != "target"]
@@ -441,3 +459,19 @@ def test_root_and_target_on_digits_are_where_they_were_measured_before(path, kno
     found = run_cell(plan, Cell("ann", "adam", path, "", ()))
     final = np.mean([trial["accuracy"][-1] for trial in found["trials"]])
     assert abs(final - known) < within
+
+
+def test_the_stopped_target_has_spent_no_more_than_growing_in_turns(small):
+    plan, folder = small
+    plan = plan.model_copy(update={"looks": 8, "snn": None})
+    names = ("root", "target", "alternate")
+    results = [(c, run_cell(plan, c)) for c in plan.cells() if c.path in names]
+    rows = {(r.path, r.start): r for r in rows_of(results)}
+    target = next(result for cell, result in results if cell.path == "target")
+    limit = rows["alternate", "gaussian"].prices["flops"][0]
+    spent = rows["stopped", ""].prices["flops"][0]
+    assert spent == max(f for f in target["flops"] if f <= limit) < target["flops"][-1]
+    looks = target["flops"].index(spent)
+    assert rows["stopped", ""].final.tolist() == [
+        t["accuracy"][looks] for t in target["trials"]
+    ]
