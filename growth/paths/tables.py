@@ -136,11 +136,13 @@ def grids(results: Results) -> list[Grid]:
             for net in dict.fromkeys(row.net for row in rows)
         ),
         _test_grid(
-            "Effect of the path: points more than growing in turns, paired over trials",
+            "Effect of the path: points more than alternate, mean of the starts on both",
+            "path",
             _path_differences(rows),
         ),
         _test_grid(
             "Effect of the start: points more than Gaussian, mean of the three named paths",
+            "start",
             _start_differences(rows),
         ),
         _friedman_grid(results),
@@ -183,18 +185,30 @@ Difference = tuple[tuple[str, ...], "NDArray[np.float64]", "NDArray[np.float64]"
 
 
 def _path_differences(rows: Sequence[Row]) -> list[Difference]:
-    known = {(r.net, r.optimiser, r.path, r.start): r for r in rows}
-    return [
-        (
-            (r.net, r.optimiser, r.start, TITLES[r.path]),
-            r.final - base.final,
-            r.mean - base.mean,
-        )
-        for r in rows
-        if r.start
-        and r.path != "alternate"
-        and (base := known.get((r.net, r.optimiser, "alternate", r.start))) is not None
-    ]
+    """Each kind of path less growing in turns, mean over the starts that stand on both."""
+    found: list[Difference] = []
+    for net, optimiser in dict.fromkeys((r.net, r.optimiser) for r in rows):
+        own = {
+            (r.path, r.start): r
+            for r in rows
+            if (r.net, r.optimiser) == (net, optimiser) and r.start
+        }
+        for path in dict.fromkeys(path for path, _ in own if path != "alternate"):
+            starts = [s for p, s in own if p == path and ("alternate", s) in own]
+            if not starts:
+                continue
+            final, mean = (
+                np.mean(
+                    [
+                        getattr(own[path, s], key) - getattr(own["alternate", s], key)
+                        for s in starts
+                    ],
+                    0,
+                )
+                for key in ("final", "mean")
+            )
+            found.append(((net, optimiser, TITLES[path]), final, mean))
+    return found
 
 
 def _start_differences(rows: Sequence[Row]) -> list[Difference]:
@@ -217,18 +231,18 @@ def _start_differences(rows: Sequence[Row]) -> list[Difference]:
     return found
 
 
-def _test_grid(title: str, differences: Sequence[Difference]) -> Grid:
-    """Differences with their intervals and p-values: exact sign flips, Holm over the table."""
-    words = ("network", "optimiser", "start", "path")
-    width = len(differences[0][0]) if differences else 3
-    p = holm([sign_flip_test(d) for one in differences for d in one[1:]])
+def _test_grid(title: str, what: str, differences: Sequence[Difference]) -> Grid:
+    """Differences, intervals and p-values: exact sign flips, Holm over each column."""
+    p = [holm([sign_flip_test(one[k]) for one in differences]) for k in (1, 2)]
     lines = []
-    for k, (names, final, mean) in enumerate(differences):
+    for k, (names, *both) in enumerate(differences):
         cells = list(names)
-        for part, value in ((final, p[2 * k]), (mean, p[2 * k + 1])):
-            cells += [estimate(part).text(100, 2), f"{value:.2g}"]
+        for part, corrected in zip(both, p, strict=True):
+            cells += [estimate(part).text(100, 2), f"{corrected[k]:.2g}"]
         lines.append(tuple(cells))
-    return Grid(title, (*words[:width], "final", "p", "mean", "p"), tuple(lines))
+    return Grid(
+        title, ("network", "optimiser", what, "final", "p", "mean", "p"), tuple(lines)
+    )
 
 
 def _friedman_grid(results: Results) -> Grid:
