@@ -118,12 +118,13 @@ def _scatter(rows: Sequence[Row], price: str, ax: Axes) -> None:
     for row, at, error in zip(rows, x, y, strict=True):
         found = estimate(100 * (1 - row.final))
         half = 0.0 if found.high is None else found.high - found.mean
+        # An interval that reaches 0 has no end on this axis; it leaves the panel below.
         ends += [max(error - half, 0.5 * error), error + half]
         aside = offset_copy(
-            ax.transData, ax.figure, x=SIDE.get(row.path, 0), units="points"
+            ax.transData, ax.get_figure(root=True), x=SIDE.get(row.path, 0), units="points"
         )
         ax.errorbar(
-            at, error, np.array([[error - ends[-2]], [half]]), elinewidth=0.6, mew=1.2,
+            at, error, np.array([[min(half, 0.99 * error)], [half]]), elinewidth=0.6, mew=1.2,
             fmt=MARKER.get(row.start) or WHOLE[row.path], ms=5 if row.start else 8,
             mfc="none" if row.start else COLOUR[row.path], color=COLOUR[row.path],
             transform=aside,

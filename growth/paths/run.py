@@ -63,14 +63,22 @@ def run_paths(
         If the data set does not exist or its files are absent; before anything is trained.
     CapacityError
         If spiking networks fit no chip.
+    MosaicError
+        If the folder cannot be written to, or a worker process is killed from outside.
     """
     data = load_dataset(plan.dataset, plan.seeds[0])
     folder = Path(root) / f"{plan.name}-{plan.fingerprint}"
-    (folder / "cells").mkdir(parents=True, exist_ok=True)
-    write_whole(
-        folder / "config.toml",
-        tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True)),
-    )
+    try:
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
+        write_whole(
+            folder / "config.toml",
+            tomli_w.dumps(plan.model_dump(mode="json", exclude_none=True)),
+        )
+    except OSError as error:
+        raise MosaicError(
+            f"Cannot write to {str(folder)!r} ({error.strerror}); give a folder for runs that "
+            "can be written to."
+        ) from None
     chip = plan.chip
     if plan.snn is not None and chip is None:
         file = folder / "chip.toml"
