@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from growth.paths.tables import Results, Row
+    from growth.paths.tables import PathRow, Results
 
 __all__ = ["draw_paths"]
 
@@ -62,11 +62,11 @@ def draw_paths(results: Results, folder: Path, *, title: str) -> list[Path]:
     return drawn
 
 
-def _panels(rows: Sequence[Row]) -> list[tuple[str, str]]:
+def _panels(rows: Sequence[PathRow]) -> list[tuple[str, str]]:
     return list(dict.fromkeys((row.net, row.optimiser) for row in rows))
 
 
-def _pareto_figure(rows: Sequence[Row], price: str, folder: Path, title: str) -> Path:
+def _pareto_figure(rows: Sequence[PathRow], price: str, folder: Path, title: str) -> Path:
     """Final error against a price, a panel for each network and optimiser."""
     panels = _panels(rows)
     nets = list(dict.fromkeys(net for net, _ in panels))
@@ -111,7 +111,7 @@ def _pareto_figure(rows: Sequence[Row], price: str, folder: Path, title: str) ->
     return path.with_suffix(".svg")
 
 
-def _scatter(rows: Sequence[Row], price: str, ax: Axes) -> None:
+def _scatter(rows: Sequence[PathRow], price: str, ax: Axes) -> None:
     x = np.array([row.prices[price].mean() for row in rows])
     y = np.array([100 * (1 - row.final.mean()) for row in rows])
     ends: list[float] = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from growth.paths.plan import Cell
 
-__all__ = ["Row", "grids", "rows_of", "write_tables"]
+__all__ = ["PathRow", "grids", "rows_of", "write_tables"]
 
 TITLES = {
     "root": "root alone", "target": "target from scratch", "stopped": "target, stopped",
@@ -35,7 +35,7 @@ PRICES = ("flops", "inference_flops", "synaptic_operations", "energy", "writes",
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class PathRow:
     """Networks of one kind on paths of one kind.
 
     Parameters
@@ -77,7 +77,7 @@ def _prices(result: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def rows_of(results: Results) -> list[Row]:
+def rows_of(results: Results) -> list[PathRow]:
     """Put cells together: one row for each net, optimiser, kind of path and start."""
 
     def key(one: tuple[Cell, Mapping[str, Any]]) -> tuple[str, str, int, str, str]:
@@ -91,7 +91,7 @@ def rows_of(results: Results) -> list[Row]:
         parts = [result for _, result in group]
         prices = [_prices(part) for part in parts]
         rows.append(
-            Row(
+            PathRow(
                 net, optimiser, path, start,
                 np.mean([accuracies(p)[:, -1] for p in parts], 0),
                 np.mean([accuracies(p).mean(1) for p in parts], 0),
@@ -104,7 +104,7 @@ def rows_of(results: Results) -> list[Row]:
     )
 
 
-def _stopped(results: Results) -> list[Row]:
+def _stopped(results: Results) -> list[PathRow]:
     """The target when it has spent what growing in turns takes: the same arithmetic, or less."""
     found = []
     for cell, result in results:
@@ -120,7 +120,7 @@ def _stopped(results: Results) -> list[Row]:
                 "inference_flops": np.full(len(scores), float(result["inference_flops"])),
             }
             found.append(
-                Row(
+                PathRow(
                     cell.net, cell.optimiser, "stopped", "", scores[:, -1], scores.mean(1), prices
                 )
             )  # fmt: skip
@@ -153,7 +153,7 @@ def grids(results: Results) -> list[Grid]:
 NETS = {"ann": "Rectified linear networks", "snn": "Spiking networks"}
 
 
-def _accuracy_grid(rows: Sequence[Row], net: str) -> Grid:
+def _accuracy_grid(rows: Sequence[PathRow], net: str) -> Grid:
     spiking = net == "snn"
     head = ["optimiser", "path", "start", "final [%]", "mean [%]", "to train"]
     head += ["operations", "energy", "writes", "devices"] if spiking else ["to infer"]
@@ -184,7 +184,7 @@ Difference = tuple[tuple[str, ...], "NDArray[np.float64]", "NDArray[np.float64]"
 """What it is of, and by how much final and mean accuracy differ in each trial."""
 
 
-def _path_differences(rows: Sequence[Row]) -> list[Difference]:
+def _path_differences(rows: Sequence[PathRow]) -> list[Difference]:
     """Each kind of path less growing in turns, mean over the starts that stand on both."""
     found: list[Difference] = []
     for net, optimiser in dict.fromkeys((r.net, r.optimiser) for r in rows):
@@ -211,7 +211,7 @@ def _path_differences(rows: Sequence[Row]) -> list[Difference]:
     return found
 
 
-def _start_differences(rows: Sequence[Row]) -> list[Difference]:
+def _start_differences(rows: Sequence[PathRow]) -> list[Difference]:
     found: list[Difference] = []
     for net, optimiser in dict.fromkeys((r.net, r.optimiser) for r in rows):
         own = [
