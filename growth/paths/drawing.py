@@ -16,7 +16,7 @@ from growth.paths.tables import NETS, TITLES, accuracies, rows_of
 from growth.statistics import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -80,7 +80,7 @@ def _pareto_figure(rows: Sequence[PathRow], price: str, folder: Path, title: str
                 ax.set_visible(False)
                 continue
             own = [r for r in rows if (r.net, r.optimiser) == (net, here[k])]
-            _scatter(own, price, ax)
+            _scatter(own, price, ax, SIDE if price == "flops" else {})
             ax.set_title(f"{NETS[net]}, {OPTIMISERS[here[k]]}", fontsize=9)
             ax.set_xlabel(AXES[price][0])
         row_of_axes[0].set_ylabel("test error at the end [%]")
@@ -96,10 +96,9 @@ def _pareto_figure(rows: Sequence[PathRow], price: str, folder: Path, title: str
         Line2D([], [], ls="", marker=m, ms=8, color="black", label=TITLES[p])
         for p, m in WHOLE.items() if p in used
     ]  # fmt: skip
-    figure.legend(handles=entries, loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(handles=entries, loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle(
-        f"{title}: mean of {len(rows[0].final)} trials, 95 % interval; at one price side by side",
-        fontsize=10,
+        f"{title}: mean, 95 % interval, {len(rows[0].final)} trials", fontsize=10
     )
     path = folder / f"accuracy-against-{price.replace('_', '-')}"
     figures.save(figure, path, {
@@ -111,7 +110,9 @@ def _pareto_figure(rows: Sequence[PathRow], price: str, folder: Path, title: str
     return path.with_suffix(".svg")
 
 
-def _scatter(rows: Sequence[PathRow], price: str, ax: Axes) -> None:
+def _scatter(
+    rows: Sequence[PathRow], price: str, ax: Axes, side: Mapping[str, float]
+) -> None:
     x = np.array([row.prices[price].mean() for row in rows])
     y = np.array([100 * (1 - row.final.mean()) for row in rows])
     ends: list[float] = []
@@ -121,7 +122,7 @@ def _scatter(rows: Sequence[PathRow], price: str, ax: Axes) -> None:
         # An interval that reaches 0 has no end on this axis; it leaves the panel below.
         ends += [max(error - half, 0.5 * error), error + half]
         aside = offset_copy(
-            ax.transData, ax.get_figure(root=True), x=SIDE.get(row.path, 0), units="points"
+            ax.transData, ax.get_figure(root=True), x=side.get(row.path, 0), units="points"
         )
         ax.errorbar(
             at, error, np.array([[min(half, 0.99 * error)], [half]]), elinewidth=0.6, mew=1.2,
@@ -140,7 +141,7 @@ def _scatter(rows: Sequence[PathRow], price: str, ax: Axes) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter("{x:g}")
     ax.tick_params(labelsize=8)
-    ax.margins(x=0.08)
+    ax.set_xlim(0.75 * x.min(), 1.35 * x.max())
     ax.set_ylim(0.93 * min(ends), 1.07 * max(ends))
     ax.grid(color=figures.HAIR, lw=0.3)
 
@@ -194,7 +195,7 @@ def _curve_figure(results: Results, net: str, folder: Path, title: str) -> Path:
         ax.tick_params(labelsize=8)
     axes[0].set_ylabel("test accuracy")
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False)
+    figure.legend(handles, labels, loc="outside right center", fontsize=8, frameon=False)
     figure.suptitle(
         f"{title}: {NETS[net].lower()}, Gaussian starts, mean of trials", fontsize=10
     )

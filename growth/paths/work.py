@@ -49,8 +49,8 @@ def growth_flops(
     """Operations that a start needs beside the training: of random ones none.
 
     M takes a forward pass, gradients of everything after the grown layer, one product of errors
-    and inputs, and a decomposition: ``4 m^2 n + 8 m n^2 + 9 n^3`` for m x n, m >= n (Golub and
-    Van Loan, Matrix Computations, section 8.6). Seeds are then run on the batch: with spikes
+    and inputs, and a decomposition, thin: ``14 m n^2 + 8 n^3`` for m x n, m >= n (Golub and Van
+    Loan, Matrix Computations, section 8.6). Seeds are then run on the batch: with spikes
     about 41 times, to find their gains, else once; twice as many as M has rows.
 
     Parameters
@@ -74,7 +74,7 @@ def growth_flops(
     total = batch * (
         inference_flops(sizes, steps) + inference_flops(sizes[layer + 1 :], steps)
     )
-    total += 2 * batch * steps * pre * post + 4 * m * m * n + 8 * m * n * n + 9 * n**3
+    total += 2 * batch * steps * pre * post + 14 * m * n * n + 8 * n**3
     if start == "seeds":
         runs = 1 if steps == 1 else 41
         total += 2 * batch * steps * 2 * min(n, 32) * (runs * pre + post)

@@ -148,7 +148,7 @@ def test_flops_of_growth_are_those_that_torch_counts_and_a_decomposition(layer):
     matrix = measure(net, site, stack.loss(given, wanted)).matrix
     seen += 2 * batch * matrix.numel()  # errors times inputs
     m, n = sorted((sizes[layer - 1], sizes[layer + 1]), reverse=True)
-    decomposition = 4 * m * m * n + 8 * m * n * n + 9 * n**3
+    decomposition = 14 * m * n * n + 8 * n**3
     assert growth_flops(sizes, layer, "gradmax", batch) == seen + decomposition
     assert growth_flops(sizes, layer, "uniform", batch) == 0
     # Twice as many candidates as M has rows run once, and their outgoing gradient.
