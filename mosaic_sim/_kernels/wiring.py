@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mosaic_sim._kernels.intrinsics import LANES
 from mosaic_sim._kernels.options import KERNEL, PART
-
-LANES = 8
-"""Numbers in a vector register: dense rows start at multiples of it."""
-
 
 BITS = np.zeros((256, 8), np.uint8)
 """Places of the bits that are set in each byte, then zeros."""
