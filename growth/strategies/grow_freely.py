@@ -116,7 +116,11 @@ class Freely:
         self.trigger: Trigger | Timed = Trigger(rules)
         if settings.grow.when != "trigger":
             self.trigger = timed(
-                settings.grow.when, learner.lengths, settings.train.batch, learner.seed, rules
+                settings.grow.when,
+                learner.lengths,
+                settings.train.batch,
+                learner.seed,
+                rules,
             )
         self.served = [-1]
         self.left = settings.grow.rounds

@@ -65,7 +65,9 @@ class Growing(Experts):
         super().__init__(experiment, stream, host, seed)
         grow = experiment.grow
         self.seed = seed
-        self.lengths = [len(task.train) for task in stream.tasks]  # for rivals of the trigger
+        self.lengths = [
+            len(task.train) for task in stream.tasks
+        ]  # for rivals of the trigger
         self.budget = Cost(
             *(
                 limit if given is None else given * unit

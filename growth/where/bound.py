@@ -36,9 +36,7 @@ SLACK = 1e-9
 """By how much a bound is raised, as a share of it, so that rounding prunes nothing."""
 
 
-def most(
-    request: Request, offers: Sequence[Offer], prices: Prices
-) -> NDArray[np.float64]:
+def most(request: Request, offers: Sequence[Offer], prices: Prices) -> NDArray[np.float64]:
     """Return for each tile what benefit minus price cannot exceed there.
 
     Parameters
@@ -82,7 +80,9 @@ def most(
     if request.readable is not None:
         gain = np.where(request.readable, gain, 0.0)
     values = np.linalg.eigvalsh(request.matrix @ request.matrix.T)[::-1].clip(0)
-    room = np.array([min(o.slots - request.outputs - request.gates, o.sends) for o in offers])
+    room = np.array(
+        [min(o.slots - request.outputs - request.gates, o.sends) for o in offers]
+    )
     best = -entry  # that of a tile on which nothing grows
     for neurons in range(1, min(int(room.max()), values.size) + 1):
         line = bring * ~there + neurons * synapse
