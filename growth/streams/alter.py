@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "PROTOCOLS", "Protocol", "blurred", "hidden", "limited", "mixed", "noisy", "recurring", "uneven",
+    "PROTOCOLS", "Protocol", "blurred", "hidden", "limited", "mixed", "noisy", "recurring",
+    "uneven",
 ]  # fmt: skip
 
 
