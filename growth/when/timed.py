@@ -12,7 +12,7 @@ from growth.when.times import At, Schedule, random_times
 from growth.when.trigger import Action, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -73,7 +73,7 @@ class Timed(Remembers):
             found |= {f"{name}.{key}": value for key, value in each.state().items()}
         return found
 
-    def load_state(self, state: dict[str, NDArray[np.float64]]) -> None:
+    def load_state(self, state: Mapping[str, NDArray[np.float64]]) -> None:
         self.signal.load_state(part(state, "signal"))
         self.gate.load_state(part(state, "gate"))
 

@@ -11,13 +11,13 @@ from test_where import budgets, problems
 from tiny import quiet, records, run, tiny
 
 from growth.bridge import make_host
-from growth.host import Unlimited
+from growth.host import Offer, Unlimited
 from growth.initialise import need as needs
 from growth.learner import run_seed
 from growth.runs import RunFolder
 from growth.strategies import Grow
 from growth.streams import split
-from growth.where import POLICIES, Choice, choose, weigh
+from growth.where import POLICIES, Choice, Prices, Request, choose, predicted, weigh
 from growth.where.bound import most
 
 PAIRS = [[0, 1], [2, 3], [4, 5]]
@@ -34,6 +34,36 @@ def test_no_tile_does_better_than_its_bound(problem, left):
         choice = weigh(request, offer, prices, left)
         if isinstance(choice, Choice):
             assert choice.benefit - choice.price <= bound
+
+
+def one_tile(bring):
+    """A tile with room, at these prices of lines and of nothing else."""
+    lines = len(bring)
+    zero, none = np.zeros(3), np.zeros((lines, 3))
+    paid = np.column_stack([bring, none[:, :2]])
+    there = np.zeros(lines, bool)
+    return Offer(0, 9, lines, there, paid, none, zero, zero, zero, 9, 0.0)
+
+
+def test_at_price_0_the_bound_is_the_benefit_of_all_lines():
+    matrix = np.random.default_rng(0).normal(size=(3, 6))
+    request = Request(matrix, leverage=0.1, loss=2.0)
+    tile = one_tile(np.ones(6))
+    (bound,) = most(request, [tile], Prices())
+    assert bound == pytest.approx(weigh(request, tile, Prices()).benefit, abs=1e-8)
+
+
+def test_the_bound_holds_where_the_best_lines_are_not_those_of_the_best_ratio():
+    """Line 0 brings more for its price, line 1 alone is best."""
+    request = Request(np.array([[1.0, 3.0**0.5]]), leverage=1.0, loss=3.0)
+    tile, prices = one_tile([0.325, 1.0]), Prices(joules=1.0)
+    (bound,) = most(request, [tile], prices)
+    alone = {
+        name: predicted(request, gain) - price
+        for name, gain, price in (("0", 1, 0.325), ("1", 3, 1.0), ("both", 4, 1.325))
+    }
+    assert max(alone, key=alone.get) == "1"
+    assert bound >= alone["1"]
 
 
 @given(problems(), budgets)
