@@ -1,12 +1,18 @@
 """Many tasks: what the growing learner comes to, what it takes, and what a full chip does.
 
-``python benchmarks/many_tasks.py time EXPERIMENT --out FILE.csv`` learns and deploys the stream of
-one seed without tests, and notes the CPU time of each step: 2 minutes for fifty tasks.
+``python benchmarks/many_tasks.py time EXPERIMENT --out FILE.csv`` learns and deploys the stream
+of one seed without tests, and adds the CPU time of each step: 2 minutes for fifty tasks. With
+``--after CHECKPOINT`` it goes on from there. The first task of a process pays for compilation:
+leave it out.
 
 ``python benchmarks/many_tasks.py draw RUN --times FILE.csv --full NAME=RUN ... --out DIR`` draws
 `fifty-tasks.png` and writes the table `fifty-tasks.csv` from run folders: after ``mosaic run
-experiments/fifty-tasks.toml`` and ``mosaic compare experiments/full-chip.toml``. Seeds that are
-not finished are left out.
+experiments/fifty-tasks.toml`` and ``mosaic compare experiments/full-chip.toml``.
+
+``python benchmarks/many_tasks.py static NAME=RUN ... --out DIR`` writes `static-permuted.csv`: the
+same runs after 5, 10 and 20 tasks, after ``mosaic compare experiments/static-permuted.toml``.
+
+Seeds that are not finished are left out.
 """
 
 from __future__ import annotations
@@ -30,6 +36,9 @@ from growth.strategies import Grow
 
 STEPS = ("need", "offers", "choice", "gate", "training", "deployment")
 """What is timed. The first four are a growth decision; `gate` is its novelty."""
+
+COUNTS = (5, 10, 20)
+"""Lengths of the streams on which networks of fixed size are compared."""
 
 ROWS = (1, 10, 20, 30, 40, 50)
 """Numbers of tasks in the table."""
@@ -60,16 +69,26 @@ class Timed(Grow):
         return timed
 
 
-def clocked(source: str, settings: list[str], out: Path) -> None:
-    """Learn and deploy one seed; write seconds a task."""
+def clocked(
+    source: str, settings: list[str], out: Path, after: Path | None, most: int | None
+) -> None:
+    """Learn and deploy one seed, from a checkpoint on if there is one; add seconds a task."""
     experiment = load_experiment(source, settings)
     seed = experiment.seeds[0]
     stream, host = make_stream(experiment, seed), make_host(experiment)
     learner = Timed(experiment, stream, host, seed)
-    with out.open("w", newline="") as file:
+    first = 0
+    if after is not None:
+        state = torch.load(after, weights_only=True)
+        learner.load_state(state["strategy"])
+        host.load_state(state["host"], learner.blueprint())
+        first = state["task"] + 1
+    new = not out.exists()
+    with out.open("a", newline="") as file:
         table = csv.writer(file)
-        table.writerow(("task", "experts", "neurons", *STEPS))
-        for task in stream.tasks:
+        if new:
+            table.writerow(("task", "experts", "neurons", *STEPS))
+        for task in stream.tasks[first : None if most is None else first + most]:
             learner.seconds = dict.fromkeys(STEPS, 0.0)
             learner.learn(task)
             learner.watched("deployment", host.deploy)(learner.blueprint())
@@ -87,8 +106,8 @@ def lines(path: Path, name: str) -> list[dict[str, Any]]:
 def history(run: Path) -> dict[str, NDArray[np.float64]]:
     """What finished seeds show after each task, (seeds, tasks).
 
-    `accuracy` is the mean over tasks seen so far, learnt or not, `latest` that of the last one;
-    `kept` what the mean of accuracies just after learning became.
+    `accuracy` is the mean over tasks seen so far, learnt or not, `latest` that of the last one,
+    `whole` that over the whole stream; `forgetting` what was lost since each was learnt.
     """
     found: dict[str, list[list[float]]] = {}
     for path in sorted(run.glob("seed-*")):
@@ -100,6 +119,7 @@ def history(run: Path) -> dict[str, NDArray[np.float64]]:
         first = np.array([matrix[k, k] for k in range(count)])
         each = {
             "accuracy": [matrix[k, : k + 1].mean() for k in range(count)],
+            "whole": matrix.mean(1).tolist(),
             "latest": first.tolist(),
             "forgetting": [
                 (first[: k + 1] - matrix[k, : k + 1]).mean() for k in range(count)
@@ -155,18 +175,18 @@ def draw(
     parts = {
         "training": ("training",), "growth decisions": STEPS[:4], "deployment": ("deployment",),
     }  # fmt: skip
-    for (label, steps), style in zip(parts.items(), ("-", "--", ":"), strict=True):
+    for (label, steps), marker in zip(parts.items(), "os^", strict=True):
         seconds = [sum(float(row[step]) for step in steps) for row in rows]
-        ax.plot(tasks[1:], seconds[1:], linestyle=style, label=label)
+        ax.plot(tasks, seconds, linestyle="", marker=marker, markersize=4, label=label)
     ax.set(xlabel="task", ylabel="CPU time of the task [s]")
-    ax.set_ylim(0)
+    ax.set_ylim(0, 2)
     ax.legend(loc="upper left")
     ax = axes[1, 2]
     for (label, values), style in zip(full.items(), ("-", "--", ":"), strict=False):
         band(ax, values["accuracy"], 100, label=label, linestyle=style)
     ax.set(xlabel="tasks seen", ylabel="accuracy on all of them [%]")
     ax.set_ylim(0, 100)
-    ax.legend(loc="lower left", title="4 × 4 tiles, full: ")
+    ax.legend(loc="lower left", title="without room, tasks are")
     for ax, letter in zip(axes.flat, "abcdef", strict=True):
         ax.set_title(letter, loc="left", fontweight="bold")
     fig.savefig(out / "fifty-tasks.png", dpi=110)
@@ -193,6 +213,35 @@ def table(run: dict[str, NDArray[np.float64]], out: Path) -> None:
                 writer.writerow((count, *cells))
 
 
+def against_static(runs: dict[str, Path], out: Path) -> None:
+    """Write accuracy, forgetting, devices and energy after 5, 10 and 20 tasks of each run.
+
+    A strategy that sees the whole stream as one task has one row, after all tasks.
+    """
+    with (out / "static-permuted.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ("tasks", "network", "seeds", "accuracy [%]", "forgetting [points]", "neurons",
+             "devices", "energy per inference [nJ]")
+        )  # fmt: skip
+        for count in COUNTS:
+            for name, path in runs.items():
+                found = history(path)
+                if not found:
+                    continue
+                once = found["accuracy"].shape[1] == 1
+                if once and count != max(COUNTS):
+                    continue
+                at = 0 if once else count - 1
+                accuracy = found["whole" if once else "accuracy"][:, at]
+                lost = "" if once else estimate(found["forgetting"][:, at]).text(100)
+                writer.writerow((
+                    count, name, len(accuracy), estimate(accuracy).text(100), lost,
+                    *(estimate(found[k][:, at]).text(digits=0) for k in ("neurons", "devices")),
+                    estimate(found["energy"][:, at]).text(1e9, 0),
+                ))  # fmt: skip
+
+
 def main() -> None:
     """Time the steps of a learner, or draw what runs came to."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -200,16 +249,27 @@ def main() -> None:
     timing = parts.add_parser("time")
     timing.add_argument("experiment")
     timing.add_argument("--set", dest="settings", action="append", default=[])
+    timing.add_argument("--after", type=Path, help="checkpoint.pt of a seed to go on from")
+    timing.add_argument("--most", type=int, help="tasks to learn")
     timing.add_argument("--out", type=Path, default=Path("fifty-tasks-times.csv"))
     drawing = parts.add_parser("draw")
     drawing.add_argument("run", type=Path)
     drawing.add_argument("--times", type=Path, required=True)
     drawing.add_argument("--full", nargs="*", default=[], metavar="NAME=RUN")
     drawing.add_argument("--out", type=Path, default=Path())
+    fixed = parts.add_parser("static")
+    fixed.add_argument("runs", nargs="+", metavar="NAME=RUN")
+    fixed.add_argument("--out", type=Path, default=Path())
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.what == "time":
-        clocked(options.experiment, options.settings, options.out)
+        clocked(
+            options.experiment, options.settings, options.out, options.after, options.most
+        )
+        return
+    if options.what == "static":
+        named = dict(one.split("=", 1) for one in options.runs)
+        against_static({name: Path(path) for name, path in named.items()}, options.out)
         return
     run = history(options.run)
     named = dict(one.split("=", 1) for one in options.full)
