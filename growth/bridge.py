@@ -255,32 +255,33 @@ class MosaicHost:
             lines[tile] -= len(read)
         for tile, heard in self.heard.items():
             lines[tile] -= heard
+        # All tiles at once: a large chip has a thousand of them, and is asked for each decision.
+        there = np.zeros((self.chip.tiles, rates.size), np.bool_)
+        for tile, read in self.reads.items():
+            there[tile, read] = True
+        crossed = np.where(there, 0, hops.T)
+        joules = rates * (crossed * hop + ~there * row) + crossed * write
+        bring = np.stack([joules, crossed, crossed], axis=2)
         one = np.full(rates.size, 1.0)
         synapses = np.column_stack([rates * synapse + write, 2 * one, one])
+        feed = np.array([fires * synapse + write, 2.0, 1.0])
+        neuron = np.array([fires * self._spike(), 0.0, 0.0])
+        distance = (
+            self.chip.tile_hops[:, outputs].mean(1) if outputs else hops[:inputs].mean(0)
+        ).tolist()
         found = []
         for tile, slots in enumerate(self.chip.slots.tolist()):
             slots -= self.used.get(tile, 0)
             if not slots:
                 continue
-            there = np.zeros(rates.size, np.bool_)
-            there[self.reads.get(tile, [])] = True
-            crossed = np.where(there, 0, hops[:, tile])
-            joules = rates * (crossed * hop + ~there * row) + crossed * write
             away = [home for home in outputs if home != tile]
-            far = int(self.chip.tile_hops[tile, away].sum())
+            far = int(self.chip.tile_hops[tile, away].sum()) if away else 0
             sent = fires * (far * hop + len(away) * row) + far * write
             found.append(
                 Offer(
-                    tile, slots, int(lines[tile]), there,
-                    np.column_stack([joules, crossed, crossed]), synapses,
-                    np.array([sent, far, far]),
-                    np.array([fires * synapse + write, 2.0, 1.0]),
-                    np.array([fires * self._spike(), 0.0, 0.0]),
-                    min((int(lines[home]) for home in away), default=MANY),
-                    float(
-                        self.chip.tile_hops[tile, outputs].mean()
-                        if outputs else hops[:inputs, tile].mean()
-                    ),
+                    tile, slots, int(lines[tile]), there[tile], bring[tile], synapses,
+                    np.array([sent, far, far]), feed, neuron,
+                    min((int(lines[home]) for home in away), default=MANY), distance[tile],
                 )
             )  # fmt: skip
         return found

@@ -92,6 +92,7 @@ class StreamConfig(Section):
     protocol: Literal["own", "thousand", "full", "online"] = "own"
     train_samples: int | None = Field(default=None, ge=1)
     test_samples: int | None = Field(default=None, ge=1)
+    uneven: float = Field(default=0.0, ge=0, lt=1)
     order: tuple[int, ...] = ()
     noise_rate: float = Field(default=0.0, ge=0, le=1)
     noise_start: float = Field(default=0.0, ge=0, lt=1)
@@ -145,6 +146,11 @@ class GrowConfig(Section):
     Budgets are for the whole life: `energy_budget` [nJ per inference], `device_budget` and
     `write_budget`; none by default. They are meant to last for `horizon` tasks: each task that
     spends twice its share raises the price of a share by `dual_rate` in units of the loss.
+
+    `when` is for streams without boundaries: the trigger, or times that do not depend on what is
+    seen (`growth.when.Timed`). `full` says what happens to a task for which there is no room:
+    the run ends with the task before it; the task is refused and the next one is looked at; or
+    the nearest expert takes it, with the slots that are left.
     """
 
     window: int = Field(default=128, ge=8)
@@ -160,6 +166,8 @@ class GrowConfig(Section):
     write_budget: float | None = Field(default=None, ge=0)
     horizon: int = Field(default=10, ge=1)
     dual_rate: float = Field(default=0.1, ge=0)
+    when: Literal["trigger", "schedule", "random", "oracle"] = "trigger"
+    full: Literal["end", "refuse", "reuse"] = "end"
 
 
 LATER = (
@@ -168,6 +176,9 @@ LATER = (
     ("chip", "broken_lines", None),
     ("train", "look", 0),
     ("grow", "how", "gradmax"),
+    ("grow", "when", "trigger"),
+    ("grow", "full", "end"),
+    ("stream", "uneven", 0.0),
 )
 """Settings that came later, with what was so before: runs from then keep their name."""
 

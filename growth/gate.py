@@ -60,7 +60,8 @@ class Decision:
     ----------
     action : str
         ``new expert``, ``widen``, ``reuse`` or ``none``; or why nothing could be done:
-        ``too dear``, ``no tile with room``, ``no free slot``.
+        ``too dear``, ``no tile with room``, ``no free slot``; ``make do`` if the nearest expert
+        takes a task without room.
     task : int
     expert : int or None
     neurons : int

@@ -19,7 +19,7 @@ import numpy as np
 
 from growth.gate import decide
 from growth.strategies.base import silent
-from growth.strategies.grow_freely import Freely
+from growth.strategies.grow_freely import Freely, of_labels
 from growth.strategies.growing import Growing, evidence_of
 
 if TYPE_CHECKING:
@@ -55,19 +55,34 @@ class Grow(Growing):
         expert = self.look(task, window)
         if expert is not None:
             self.take_up(expert)
-            rounds = self.experiment.grow.rounds
-            for done in range(rounds):
-                if not self.widen(expert, task, window):
-                    break
-
-                def within(share: float, done: int = done) -> None:
-                    progress((done + share) / rounds)
-
-                self.fit(task.train, self.experiment.train.epochs, within)
-            expert.freeze()
-            self.describe(expert, task)
+            self.train(expert, task, window, progress)
+        elif self.no_room and (nearest := self.make_do(task)) is not None:
+            known, rows = of_labels(task, nearest.classes)
+            if rows.size:
+                self.train(nearest, known, self.window(known), progress)
+            nearest.freeze()
         self.reprice(before)
         progress(1.0)
+
+    def train(
+        self, expert: Expert, task: Task, window: NDArray[np.int64], progress: Progress
+    ) -> None:
+        """Widen and train in turns as long as it pays; then freeze and describe the expert."""
+        rounds, grown = self.experiment.grow.rounds, False
+        for done in range(rounds):
+            if not self.widen(expert, task, window):
+                break
+
+            def within(share: float, done: int = done) -> None:
+                progress((done + share) / rounds)
+
+            self.fit(task.train, self.experiment.train.epochs, within)
+            grown = True
+        if not grown and 0 < self.protected_outputs < len(expert.classes):
+            # An old expert with new outputs: they can still listen to its hidden neurons.
+            self.fit(task.train, self.experiment.train.epochs)
+        expert.freeze()
+        self.describe(expert, task)
 
     def meet(self, batches: Iterable[Batch], progress: Progress = silent) -> None:
         if self.freely is None:

@@ -33,7 +33,7 @@ from growth.strategies.growing import evidence_of
 from growth.strategies.observed import observed
 from growth.strategies.precision import CHANNEL_BITS, STATISTIC_BITS, label_bits
 from growth.streams import Task
-from growth.when import Settings, Trigger
+from growth.when import Settings, Timed, Trigger, timed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ class Freely:
 
     Attributes
     ----------
-    trigger : Trigger
+    trigger : Trigger or Timed
     served : list of int
         Number of the learner's expert for each of the trigger's; -1 as long as there is none.
     purpose : str
@@ -109,12 +109,19 @@ class Freely:
         self.learner = learner
         settings = learner.experiment
         self.size = settings.grow.window
-        self.trigger = Trigger(
-            Settings(
-                need_above=settings.grow.need_above, nobody=settings.gate.nobody,
-                learning=self.size,
-            )
+        rules = Settings(
+            need_above=settings.grow.need_above, nobody=settings.gate.nobody,
+            learning=self.size,
         )  # fmt: skip
+        self.trigger: Trigger | Timed = Trigger(rules)
+        if settings.grow.when != "trigger":
+            self.trigger = timed(
+                settings.grow.when,
+                learner.lengths,
+                settings.train.batch,
+                learner.seed,
+                rules,
+            )
         self.served = [-1]
         self.left = settings.grow.rounds
         self.reasons: dict[str, Any] = {"novelty": None, "doubt": None, "batch": 0}
@@ -176,9 +183,12 @@ class Freely:
         rules = self.trigger.settings
         # Inputs alone would have needed more batches, or would never have said so.
         by_labels = novelty <= rules.novelty_above / rules.patience
+        by = "labels" if by_labels else "inputs"
+        if isinstance(self.trigger, Timed):
+            by = self.learner.experiment.grow.when
         self.reasons = {
             "novelty": novelty, "doubt": action.doubt, "need": action.need,
-            "batch": self.met, "decided_by": "labels" if by_labels else "inputs",
+            "batch": self.met, "decided_by": by,
         }  # fmt: skip
         if action.name == "new expert":
             self.settle()
@@ -287,7 +297,13 @@ class Freely:
             return
         expert = learner.open(task, evidence, need)
         if expert is None:
-            self.begin("open")
+            nearest = learner.make_do(task) if learner.no_room else None
+            if nearest is None:
+                self.begin("open")
+                return
+            self.served[self.trigger.active] = learner.experts.index(nearest)
+            self.heard = {}
+            self.widen(task, above)
             return
         self.served[self.trigger.active], self.heard = len(learner.experts) - 1, {}
         learner.take_up(expert)

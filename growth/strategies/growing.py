@@ -42,10 +42,15 @@ if TYPE_CHECKING:
     from growth.model import Expert
     from growth.streams import Stream, Task
 
-__all__ = ["Growing", "evidence_of"]
+__all__ = ["NO_ROOM", "Growing", "evidence_of"]
 
 MORE_PROTOTYPES = 2
 """Gate neurons added when an expert is found to serve inputs that look new."""
+
+NO_ROOM = (
+    "no tile with room", "no free line", "energy budget", "device budget", "write budget",
+)  # fmt: skip
+"""Reasons for which there is no new expert, however much it would bring."""
 
 HIDDEN_RATE = 0.2
 """Share of steps in which a new hidden neuron is expected to fire, for the price of its way."""
@@ -59,6 +64,10 @@ class Growing(Experts):
     ) -> None:
         super().__init__(experiment, stream, host, seed)
         grow = experiment.grow
+        self.seed = seed
+        self.lengths = [
+            len(task.train) for task in stream.tasks
+        ]  # for rivals of the trigger
         self.budget = Cost(
             *(
                 limit if given is None else given * unit
@@ -94,7 +103,8 @@ class Growing(Experts):
         )
         if isinstance(choice, Refusal):
             self.record(choice.reason, task, None, 0, None, evidence)
-            self.ended = f"{choice.reason} for task {task.number}"
+            if self.experiment.grow.full == "end":
+                self.ended = f"{choice.reason} for task {task.number}"
             return None
         evidence |= _account(choice)
         if not choice.pays:
@@ -187,6 +197,31 @@ class Growing(Experts):
             request, offers, self.prices, left=self.budget.less(self.spent),
             policy=POLICIES[self.experiment.grow.where], rng=self.rng,
         )  # fmt: skip
+
+    # without room ---------------------------------------------------------------------------
+
+    @property
+    def no_room(self) -> bool:
+        """Whether the last look found that there is no room for a new expert."""
+        return bool(self.decisions) and self.decisions[-1].action in NO_ROOM
+
+    def make_do(self, task: Task) -> Expert | None:
+        """Let the nearest expert take a task up for which no new one could be opened.
+
+        Only if `grow.full` is ``reuse``, and there is an expert. It gets gate neurons and
+        outputs where slots are left; what it has learnt before is protected. What it can learn
+        besides depends on the slots that are left for hidden neurons.
+        """
+        if self.experiment.grow.full != "reuse" or not self.experts:
+            return None
+        nearest = np.bincount(self.gate.novelty(task.train_inputs).argmin(1)).argmax()
+        expert = self.experts[int(nearest)]
+        self.record("make do", task, int(nearest), 0, None, {})
+        self.take_up(expert)
+        self.recognise(expert, task)
+        for label in sorted(set(task.classes) - set(expert.classes)):
+            self.add_output(expert, label, task, {})
+        return expert
 
     # afterwards ----------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from growth.streams.alter import (
     mixed,
     noisy,
     recurring,
+    uneven,
 )
 from growth.streams.base import Batch, Stream, Task
 from growth.streams.configured import check_protocol, configured
@@ -32,5 +33,5 @@ __all__ = [
     "DATASETS", "PAIRS", "PROTOCOLS", "Batch", "Dataset", "Protocol", "Stream", "Task",
     "blurred", "check_protocol", "configured", "digits", "hidden", "limited", "load_dataset",
     "mixed", "noisy", "partitioned", "permuted", "recurring", "rotated", "sequence", "split",
-    "split_evenly",
+    "split_evenly", "uneven",
 ]  # fmt: skip

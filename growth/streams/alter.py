@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROTOCOLS", "Protocol", "blurred", "hidden", "limited", "mixed", "noisy", "recurring",
+    "uneven",
 ]  # fmt: skip
 
 
@@ -110,6 +111,34 @@ def limited(
                 "drawn. It needs more."
             )
         tasks.append(replace(task, train=parts["train"], test=parts["test"]))
+    return replace(stream, tasks=tuple(tasks))
+
+
+def uneven(stream: Stream, most: float, seed: int) -> Stream:
+    """Take up to a share `most` of the training samples of each task away, so that lengths differ.
+
+    What is left of a task is drawn evenly from ``1 - most`` to 1; the last samples go. In a
+    stream of equal tasks regular times would find every boundary.
+
+    Raises
+    ------
+    MosaicError
+        If `most` is not from 0 up to, but not including, 1.
+
+    Examples
+    --------
+    >>> from growth.streams import digits, split
+    >>> stream = uneven(split(digits(0), [[0, 1], [2, 3]]), 0.5, 0)
+    >>> [len(task.train) for task in stream.tasks]
+    [201, 155]
+    """
+    if not 0 <= most < 1:
+        raise MosaicError(f"most is {most}; it lies from 0 up to, but not including, 1.")
+    shares = 1 - most * generator(seed, "uneven").random(len(stream.tasks))
+    tasks = []
+    for task, share in zip(stream.tasks, shares.tolist(), strict=True):
+        kept = max(1, round(share * len(task.train)))
+        tasks.append(replace(task, train=task.train.take(np.arange(kept))))
     return replace(stream, tasks=tuple(tasks))
 
 

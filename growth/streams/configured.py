@@ -15,6 +15,7 @@ from growth.streams.alter import (
     mixed,
     noisy,
     recurring,
+    uneven,
 )
 from growth.streams.make import (
     partitioned,
@@ -89,6 +90,8 @@ def configured(settings: StreamConfig, seed: int) -> Stream:
     stream = _made(settings, seed)
     if settings.train_samples is not None or settings.test_samples is not None:
         stream = limited(stream, seed, settings.train_samples, settings.test_samples)
+    if settings.uneven:
+        stream = uneven(stream, settings.uneven, seed)
     if settings.order:
         stream = recurring(stream, settings.order, seed)
     if settings.noise_rate:

@@ -24,12 +24,14 @@ from growth.when.signals import (
     mean_loss,
     need_norm,
 )
+from growth.when.timed import Timed, timed
 from growth.when.times import At, Schedule, random_times
 from growth.when.trigger import Action, Settings, Trigger
 
 __all__ = [
     "Acquaintance", "Action", "At", "CoherentNeed", "Cumulative", "Expansion", "Novelty",
     "Observation", "Plasticity", "Plateau", "Representation", "Rise", "Running", "Schedule",
-    "Settings", "Signal", "State", "Trigger", "Watch", "coherence", "label_dependence",
+    "Settings", "Signal", "State", "Timed", "Trigger", "Watch", "coherence", "label_dependence",
     "mean_loss", "need_norm", "observe", "products", "random_times", "standard_errors",
+    "timed",
 ]  # fmt: skip

@@ -44,7 +44,7 @@ class At(Remembers):
         return float(now in self.batches)
 
 
-def random_times(events: int, batches: int, seed: int) -> At:
+def random_times(events: int, batches: int, seed: int, *, apart: int = 1) -> At:
     """1 at random batches, none twice, as many as wanted: what any signal has to beat.
 
     Parameters
@@ -52,11 +52,14 @@ def random_times(events: int, batches: int, seed: int) -> At:
     events, batches : int
         Events among batches.
     seed : int
+    apart : int
+        Batches from one event to the next, at least; if more than 1, also from the beginning
+        to the first event and from the last one to the end.
 
     Raises
     ------
     MosaicError
-        If there are more events than batches.
+        If there are more events than batches have room for.
 
     Examples
     --------
@@ -65,8 +68,18 @@ def random_times(events: int, batches: int, seed: int) -> At:
     """
     if not 0 <= events <= batches:
         raise MosaicError(f"events is {events}; it lies between 0 and {batches} batches.")
+    at_least("apart", apart, 1)
     rng = np.random.default_rng(seed)
-    return At(rng.choice(batches, events, replace=False).tolist())
+    if apart == 1:
+        return At(rng.choice(batches, events, replace=False).tolist())
+    # Take the gaps out, draw, and put them back: all sets that keep them are equally likely.
+    room = batches - (events + 1) * (apart - 1) - 1
+    if events > room:
+        raise MosaicError(
+            f"{events} events do not fit {batches} batches if they are {apart} apart."
+        )
+    drawn = np.sort(rng.choice(room, events, replace=False))
+    return At((drawn + 1 + (apart - 1) * np.arange(1, events + 1)).tolist())
 
 
 class Schedule(Remembers):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from growth.host import Cost, Offer
+from growth.where.bound import most
 from growth.where.budget import NO_LIMIT, Prices
 from growth.where.policies import POLICIES, Policy
 from growth.where.sources import choose_sources, energy_of
@@ -168,7 +169,18 @@ def choose(
     """
     if not policy.priced:
         prices = Prices()
-    found = [weigh(request, offer, prices, left) for offer in offers]
+    found: list[Choice | Refusal] = []
+    if policy.by_account:
+        bounds = most(request, offers, prices)
+        best = -inf
+        for number in np.argsort(-bounds, kind="stable").tolist():
+            if bounds[number] < best:
+                break  # nor can any of those that are left
+            found.append(weigh(request, offers[number], prices, left))
+            if isinstance(last := found[-1], Choice):
+                best = max(best, last.benefit - last.price)
+    else:
+        found += [weigh(request, offer, prices, left) for offer in offers]
     choices = [choice for choice in found if isinstance(choice, Choice)]
     if not choices:
         return _common([r for r in found if isinstance(r, Refusal)], request)

@@ -26,10 +26,13 @@ class Policy:
         The smallest wins; ties go to the lowest tile. None draws a tile.
     priced : bool
         Whether lines, neurons and tiles have a price.
+    by_account : bool
+        Whether `rank` is price minus benefit: tiles that cannot win need not be weighed.
     """
 
     rank: Callable[[Choice], Any] | None
     priced: bool = True
+    by_account: bool = False
 
     def pick(
         self, choices: Sequence[Choice], rng: np.random.Generator | None = None
@@ -45,7 +48,7 @@ class Policy:
 
 
 POLICIES = {
-    "price": Policy(lambda c: c.price - c.benefit),
+    "price": Policy(lambda c: c.price - c.benefit, by_account=True),
     "cost-blind": Policy(lambda c: -c.benefit, priced=False),
     "benefit-blind": Policy(lambda c: (not c.neurons, c.price)),
     "nearest": Policy(lambda c: (not c.neurons, c.distance)),
