@@ -228,15 +228,16 @@ class Growing(Experts):
         if not cost.within(self.budget.less(self.spent)):
             self.record("too dear", task, number, 0, offer.tile, evidence)
             return
-        seats = None
+        seats: Choice | None = None
         if self.scored is not None:  # each class has a gate neuron
-            seats = seat(
+            found = seat(
                 [offer for offer in self.offers(task, number) if offer.slots > 1],
                 self.gate_reads(), 1, self.prices, left=self.budget.less(self.spent.plus(cost)),
             )  # fmt: skip
-            if isinstance(seats, Refusal):
-                self.record(seats.reason, task, number, 0, None, evidence)
+            if isinstance(found, Refusal):
+                self.record(found.reason, task, number, 0, None, evidence)
                 return
+            seats = found
         nothing = np.zeros(self.inputs + 1, np.bool_)
         self.host.claim(number, offer.tile, "out", 1, nothing)
         if seats is not None:
