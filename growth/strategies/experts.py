@@ -21,7 +21,7 @@ from growth.rounding import rounded
 from growth.samples import Samples
 from growth.strategies.base import Stored, Strategy
 from growth.strategies.precision import STATISTIC_BITS
-from growth.strategies.scored import Scored
+from growth.strategies.scored import SUM_BITS, Scored
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -310,7 +310,7 @@ class Experts(Strategy):
             size = len(self.scored.moments)
             sums = size * (size + 1) // 2 + size * len(self.scored.sums)
             prototypes = sum(d.prototypes.size for d in self.gate.descriptors)
-            found.append(Stored("sums", STATISTIC_BITS * sums, "host"))
+            found.append(Stored("sums", SUM_BITS * sums, "host"))
             found.append(Stored("prototypes", STATISTIC_BITS * prototypes, "host"))
         return found
 

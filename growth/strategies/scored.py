@@ -24,7 +24,10 @@ from growth.rounding import rounded
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Scored"]
+__all__ = ["SUM_BITS", "Scored"]
+
+SUM_BITS = 32
+"""Bits of a sum."""
 
 RIDGE = 60.0
 """Penalty, in units of the mean variance of an input, as in `growth.strategies.ridge`."""
