@@ -177,9 +177,9 @@ def asleep(folder: RunFolder, seed: int) -> list[dict[str, float]]:
         found.append(
             {
                 "experts": count,
-                "all awake": energy(count, set(range(count))),
-                "gate only": gate,
-                "gate, then one": gate + float(np.mean(alone)),
+                "all awake [µJ]": energy(count, set(range(count))),
+                "filters and gates only [µJ]": gate,
+                "gate first, then one [µJ]": gate + float(np.mean(alone)),
             }
         )
     return found

@@ -405,9 +405,7 @@ class MosaicHost:
             port[: kept.size] = kept
         hops = self.chip.port_hops[port].copy()
         if self.settled:
-            own = self.chip.tile_hops[self.settled].copy()
-            own[np.arange(inputs), self.settled] = 0
-            hops = np.concatenate([own, hops[-1:]])
+            hops = np.concatenate([self.chip.tile_hops[self.settled], hops[-1:]])
         for tile, read in self.reads.items():
             hops[read] = np.minimum(hops[read], self.chip.tile_hops[tile])
         return hops
