@@ -274,8 +274,18 @@ class Experts(Strategy):
             classes,
             self.labels,
             gain=self.experiment.gate.gain,
-            scored=self.scored is not None,
+            scored=self.scored is not None and not self.overlap,
         )
+
+    @property
+    def overlap(self) -> bool:
+        """Whether two experts know the same label.
+
+        Their scores of it then compete: they say which of the two knows the input, and no longer
+        which label it has.
+        """
+        labels = [label for expert in self.experts for label in expert.classes]
+        return len(set(labels)) < len(labels)
 
     def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
         """Share of samples of known classes whose own expert has the largest weight.

@@ -181,6 +181,21 @@ def test_what_is_kept_is_on_the_ledger_and_does_not_grow_with_samples(learnt):
     )
 
 
+def test_scores_speak_for_labels_only_if_no_label_has_two_experts(learnt, stream):
+    assert not learnt.overlap
+    made = learner(stream)
+    made.learn(stream.tasks[0])
+    made.model.add_expert([1, 4])
+    assert made.overlap
+    one = np.array([[9, 8]]), np.array([[1, 1]])  # outputs of both experts
+    fired = {"expert 0/out": one[0], "expert 1/out": one[1]}
+    fired |= {"expert 0/gate": np.array([[5, 9]]), "expert 1/gate": np.array([[0, 0]])}
+    scores = made.scores(lambda blueprint: fired)
+    assert scores.argmax(1).tolist() == [0]  # the gate neuron of label 1 would say 1
+    made.experts[1].classes[:] = [3, 4]
+    assert made.scores(lambda blueprint: fired).argmax(1).tolist() == [1]
+
+
 def test_a_write_budget_leaves_old_gate_neurons_as_they_are(stream):
     made = learner(stream)
     made.learn(stream.tasks[0])
