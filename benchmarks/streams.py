@@ -50,7 +50,7 @@ def series(seed: SeedFolder) -> dict[str, NDArray[np.float64]]:
     """Accuracies, (tasks, tasks), and energies, devices and writes after each task."""
     metrics, costs = seed.lines("metrics"), seed.lines("cost")
     return {
-        "accuracy": 100 * np.array([m["accuracy"] for m in metrics]),
+        "accuracy": np.array([m["accuracy"] for m in metrics]),
         "energy": 1e6 * np.array([c["energy_per_inference"] for c in costs]),
         "devices": np.array([float(sum(c["devices"].values())) for c in costs]),
         "writes": np.array([float(c["writes"]) for c in costs]),
@@ -74,8 +74,8 @@ def row(folder: RunFolder) -> dict[str, str]:
 
     found = {
         "run": folder.experiment.name, "seeds": str(len(done)),
-        "accuracy [%]": over([average_accuracy(p["accuracy"]) for p in parts]),
-        "forgetting [points]": over([forgetting(p["accuracy"]) for p in parts]),
+        "accuracy [%]": over([100 * average_accuracy(p["accuracy"]) for p in parts]),
+        "forgetting [points]": over([100 * (forgetting(p["accuracy"]) or 0.0) for p in parts]),
         "devices": over([p["devices"][-1] for p in parts], 0),
         "energy [uJ]": over([p["energy"][-1] for p in parts]),
         "more a task [uJ]": over(steps("energy"), 2),
@@ -104,7 +104,7 @@ def draw(folders: list[RunFolder], path: Path) -> None:
     for folder, colour, marker in zip(folders, colours, markers, strict=False):
         parts = [series(seed) for seed in folder.seeds if seed.done]
         met = [
-            np.array([np.mean(line[: k + 1]) for k, line in enumerate(p["accuracy"])])
+            100 * np.array([np.mean(line[: k + 1]) for k, line in enumerate(p["accuracy"])])
             for p in parts
         ]
         tasks = 1 + np.arange(len(met[0]))
