@@ -139,6 +139,41 @@ def compare(
 
 
 @app.command()
+def paths(
+    config: Annotated[str, typer.Argument(help="A TOML file of a growth-path experiment.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder where the experiment's folder is made.")
+    ] = Path("runs"),
+    jobs: Jobs = None,
+) -> None:
+    """Grow two hidden layers in different orders and from different starts, and compare.
+
+    Prints accuracies beside what they cost, and paired tests. Killed and called again, it goes
+    on where it was, with the same table.
+    """
+    from growth.paths import grids, load_paths, read_cells, run_paths, write_tables
+    from growth.paths.drawing import draw_paths
+    from growth.tables import table_of
+
+    console = _console()
+    plan = load_paths(config)
+    folder = run_paths(plan, out, jobs=jobs, console=console)
+    results = read_cells(plan, folder)
+    for grid in grids(results):
+        if grid.rows:
+            table = table_of(grid.title)
+            for name in grid.head:
+                table.add_column(name)
+            for row in grid.rows:
+                table.add_row(*row)
+            console.print(table)
+    for path in write_tables(results, folder):
+        console.print(f"table   {path}", highlight=False, soft_wrap=True)
+    for path in draw_paths(results, folder, title=plan.dataset):
+        console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def show(runs: Runs) -> None:
     """Print the tables of one run, or several side by side."""
     _show(_console(), runs)

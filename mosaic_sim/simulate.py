@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -178,7 +179,7 @@ class _Engine:
         """Run steps `first` to `last` of samples `begin` to `end`; see `_kernels.run`."""
         drive = self.drive
         found: int = _kernels.run(
-            self.program.first_neuron, self.program.bias, begin, end, first, last, drive.steps,
+            self.program.first_neuron, self.wiring.bias, begin, end, first, last, drive.steps,
             drive.offsets, drive.channel, drive.value, *self.wiring.tables, *state, counts,
             latency, self.watched, traces, listed, per_step,
         )  # fmt: skip
@@ -190,6 +191,8 @@ class _Wiring(NamedTuple):
     constant: NDArray[np.float32]
     by_depth: ByDepth
     slots: int
+    bias: bool
+    """Whether the bias line spikes: not if all it sends is a constant current."""
 
 
 def _wire(program: Program) -> _Wiring:
@@ -199,11 +202,42 @@ def _wire(program: Program) -> _Wiring:
         program.first_neuron, program.bias, program.offsets, program.target, program.weight,
         program.delay, by_depth.rank, by_depth.moved,
     )  # fmt: skip
+    offsets, segments = synapses[:2]
+    bias = program.first_neuron - 1
+    of_bias = segments[offsets[bias] : offsets[bias + 1]]
+    spiking = program.bias and bool((of_bias[:, 3] > of_bias[:, 2]).any())
     tables = (
-        *by_depth.tables, *synapses, constant, *by_depth.neurons,
-        program.geometry.refractory_steps,
+        *by_depth.tables, *synapses, constant, *_spans(program, by_depth, offsets, segments),
+        *by_depth.neurons, program.geometry.refractory_steps,
     )  # fmt: skip
-    return _Wiring(tables, constant, by_depth, slots)
+    return _Wiring(tables, constant, by_depth, slots, spiking)
+
+
+def _spans(
+    program: Program,
+    by_depth: ByDepth,
+    offsets: NDArray[np.int64],
+    segments: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where all sources of a depth have one dense row each, with one delay and one span.
+
+    Returns the beginning of each source's row, (sources,), and (delay, first target, size) of
+    each depth, (1 + depths, 3), inputs first; the size is 0 where rows differ.
+    """
+    first = program.first_neuron
+    stages = [np.arange(program.inputs)]
+    stages += [first + by_depth.order[a:b] for a, b in pairwise(by_depth.bounds)]
+    begins = np.zeros(program.sources, np.int64)
+    one = np.diff(offsets) == 1
+    begins[one] = segments[offsets[:-1][one], 2]
+    spans = np.zeros((len(stages), 3), np.int64)
+    for span, sources in zip(spans, stages, strict=True):
+        if sources.size and one[sources].all():
+            rows = segments[offsets[sources]]
+            found = np.column_stack([rows[:, :2], rows[:, 3] - rows[:, 2]])
+            if found[0, 1] >= 0 and (found == found[0]).all():
+                span[:] = found[0]
+    return begins, spans
 
 
 def _state(wiring: _Wiring, neurons: int) -> tuple[NDArray[Any], ...]:

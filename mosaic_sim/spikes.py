@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Drive", "Events", "as_drive"]
 
+SPARSE = 0.05
+"""Share of true entries up to which it is quicker to pass over words of zeros."""
+
 MOST_PULSES = 1 << 24
 """Whole numbers up to this are exact in single precision."""
 
@@ -148,9 +151,12 @@ def _pack(dense: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int32
     if flat.size % 8:
         flat = np.concatenate([flat, np.zeros(-flat.size % 8, np.uint8)])  # whole words
     offsets = np.zeros(rows + 1, np.int64)
-    channel = np.empty(np.count_nonzero(flat) + 1, np.int32)
-    _kernels.pack(flat, flat.view(np.uint64), channels, offsets, channel)
-    return offsets, channel[:-1]
+    true = np.count_nonzero(flat)
+    channel = np.empty(true + 8, np.int32)
+    _kernels.pack(
+        flat.view(np.uint64), true < SPARSE * flat.size, channels, offsets, channel
+    )
+    return offsets, channel[:-8]
 
 
 def _from_events(events: Events, inputs: int) -> Drive:

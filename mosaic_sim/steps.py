@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,7 +71,7 @@ class Steps:
             _kernels.link_loads(
                 offsets, source, times, self.program.link_offsets, self._link, loads
             )
-        return loads.reshape(self.rows, cells, 4)
+        return loads.reshape(self.rows, 4, cells).transpose(0, 2, 1)
 
     @cached_property
     def spikes(self) -> NDArray[np.int32]:
@@ -91,10 +91,12 @@ class Steps:
         return self._cells[1]
 
     @cached_property
-    def _link(self) -> NDArray[np.int32]:
-        """Cell and side of each link in one number, which is faster to follow."""
-        link: NDArray[np.int32] = 4 * self.program.link_cell + self.program.link_side
-        return link
+    def _link(self) -> NDArray[np.integer[Any]]:
+        """Side and cell of each link in one number, a short one if it can be."""
+        program, cells = self.program, self.program.geometry.cells
+        link: NDArray[np.int32] = program.link_side * np.int32(cells) + program.link_cell
+        short = 4 * cells <= 1 << 16
+        return link.astype(np.uint16) if short else link
 
     @cached_property
     def _place(self) -> NDArray[np.int32]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from mosaic_sim._kernels.intrinsics import prefetch
 from mosaic_sim._kernels.options import KERNEL, PART
 
 # Unsigned, so that no index is tested for being below 0.
 ONE, TWO, THREE, FOUR = (np.uint64(k) for k in range(1, 5))
+AHEAD = 2
+"""Spikes ahead of the one at hand, whose lists are asked for from memory."""
 
 
 @njit(**PART)
@@ -190,11 +193,28 @@ def step_energy(row_offsets, source, times, start, where, price, energy):
     """
     for r in range(row_offsets.size - 1):
         spent = energy[r]
-        for e in range(row_offsets[r], row_offsets[r + 1]):
+        last = row_offsets[r + 1]
+        for e in range(row_offsets[r], last):
+            if e + AHEAD < last:
+                soon = source[e + AHEAD]
+                for k in range(start[soon], start[soon + 1], 8):
+                    prefetch(price, k)
+                    prefetch(where, k)
             i = source[e]
-            n = times[e] if times.size else 1
-            for k in range(start[i], start[i + 1]):
+            n = np.float64(times[e] if times.size else 1)
+            # Four at a time, as in `link_loads`.
+            k, end = np.uint64(start[i]), np.uint64(start[i + 1])
+            fours = end - (end - k) % FOUR
+            while k < fours:
+                a, b = np.uint64(where[k]), np.uint64(where[k + ONE])
+                c, d = np.uint64(where[k + TWO]), np.uint64(where[k + THREE])
+                one, two = spent[a] + n * price[k], spent[b] + n * price[k + ONE]
+                three, four = spent[c] + n * price[k + TWO], spent[d] + n * price[k + THREE]
+                spent[a], spent[b], spent[c], spent[d] = one, two, three, four
+                k += FOUR
+            while k < end:
                 spent[np.uint64(where[k])] += n * price[k]
+                k += ONE
 
 
 @njit(**KERNEL)
@@ -210,11 +230,16 @@ def count_places(row_offsets, source, times, place, counts):
 def link_loads(row_offsets, source, times, link_offsets, link, loads):
     """Add up, for each row of spikes, the spikes on each link; `loads` is (rows, 4 cells).
 
-    `link` is ``4 * cell + side``.
+    `link` is ``side * cells + cell``.
     """
     for r in range(row_offsets.size - 1):
         load = loads[r]
-        for e in range(row_offsets[r], row_offsets[r + 1]):
+        last = row_offsets[r + 1]
+        for e in range(row_offsets[r], last):
+            if e + AHEAD < last:
+                soon = source[e + AHEAD]
+                for k in range(link_offsets[soon], link_offsets[soon + 1], 16):
+                    prefetch(link, k)
             i = source[e]
             n = np.int32(times[e] if times.size else 1)
             # Four at a time: the links of a source differ, so that all may be read before the
@@ -251,36 +276,45 @@ def cell_energy(
 
     `static` is what a cell spends in any step, `row_price` what it costs to read a row of a
     routing tile, `onward` what a link out of one costs besides the line it drives, `driven`;
-    both are 0 for neuron tiles. Rows of cells are `width` long; no link leaves the chip.
+    both are 0 for neuron tiles. Rows of cells are `width` long.
     """
     cells = static.size
-    out = np.empty(cells, np.float64)
-    wired = np.empty(cells, np.float64)
+    out = np.empty(cells, np.int32)
+    wired = np.empty(cells, np.int32)
     for r in range(loads.shape[0]):
-        load, through = loads[r], hops[r]
+        through = hops[r]
+        north, east = loads[r, :cells], loads[r, cells : 2 * cells]
+        south, west = loads[r, 2 * cells : 3 * cells], loads[r, 3 * cells :]
         for c in range(cells):
-            out[c] = np.float64(load[4 * c]) + load[4 * c + 1] + load[4 * c + 2]
-            out[c] += load[4 * c + 3]
+            out[c] = (north[c] + east[c]) + (south[c] + west[c])
             wired[c] = 0
+        # From the cell before or after, or one row up or down. The first and the last cell of
+        # a row are no neighbours, and no link leaves the chip: those carry nothing.
+        edge = cells - width
+        for c in range(cells):
+            if width <= c < edge:
+                continue
             through[c] = 0
-        # One side after the other, from the cell before or after, or one row up or down. The
-        # first and the last cell of a row are no neighbours: the links between carry nothing.
-        for c in range(cells - 1):
-            through[c] += load[4 * (c + 1) + 3]
-        for c in range(1, cells):
-            through[c] += load[4 * (c - 1) + 1]
-        for c in range(cells - width):
-            through[c] += load[4 * (c + width)]
-        for c in range(width, cells):
-            through[c] += load[4 * (c - width) + 2]
+            if c + 1 < cells:
+                through[c] += west[c + 1]
+            if c >= 1:
+                through[c] += east[c - 1]
+            if c < edge:
+                through[c] += north[c + width]
+            if c >= width:
+                through[c] += south[c - width]
+        for c in range(width, edge):
+            beside = west[np.uint64(c + 1)] + east[np.uint64(c - 1)]
+            over = north[np.uint64(c + width)] + south[np.uint64(c - width)]
+            through[np.uint64(c)] = beside + over
         # An output of a tile is wired: its row is read, taken or not.
         for tile in range(tile_cell.size):
             c, fired = tile_cell[tile], spikes[r, tile]
             through[c] = 0
-            wired[c - width] += fired - load[4 * c]
-            wired[c + 1] += fired - load[4 * c + 1]
-            wired[c + width] += fired - load[4 * c + 2]
-            wired[c - 1] += fired - load[4 * c + 3]
+            wired[c - width] += fired - north[c]
+            wired[c + 1] += fired - east[c]
+            wired[c + width] += fired - south[c]
+            wired[c - 1] += fired - west[c]
         spent = energy[r]
         for c in range(cells):
             rows = through[c] + wired[c]

@@ -3,50 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.core import cgutils
-from numba.extending import intrinsic
+from numba import njit
 
+from mosaic_sim._kernels.intrinsics import add_rows, prefetch
 from mosaic_sim._kernels.options import KERNEL, PART
+from mosaic_sim._kernels.wiring import BITS, NUMBER, as_bits
 
 BLOCK = 2048
 """Neurons updated at a time: their state stays in the first-level cache."""
 
 # Unsigned, so that no index is tested for being below 0.
 ONE, TWO, THREE, FOUR, FIVE, SIX, SEVEN, EIGHT = (np.uint64(k) for k in range(1, 9))
-
-
-@intrinsic
-def prefetch(typing_context, array, index):
-    """Ask for the cache line of ``array[index]``, which is needed soon: a hint, no access."""
-
-    def code(context, builder, signature, arguments):
-        kind, _ = signature.args
-        data = context.make_array(kind)(context, builder, arguments[0]).data
-        address = builder.bitcast(
-            cgutils.gep_inbounds(builder, data, arguments[1]), cgutils.voidptr_t
-        )
-        number = ir.IntType(32)
-        hint = builder.module.declare_intrinsic(
-            "llvm.prefetch",
-            [cgutils.voidptr_t],
-            ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number]),
-        )
-        builder.call(hint, [address, number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(array, index), code
-
-
-@intrinsic
-def lowest(typing_context, word):
-    """Number of the lowest bit that is set."""
-
-    def code(context, builder, signature, arguments):
-        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
-
-    return types.int64(types.uint64), code
 
 
 @njit(**PART)
@@ -144,7 +111,7 @@ def run(
     first, bias, begin_sample, end_sample, begin_step, end_step, steps,
     drive_offsets, drive_channel, drive_value,
     bounds, plain, traced, alike, order,
-    seg_offsets, segments, pairs, row, constant,
+    seg_offsets, segments, pairs, row, constant, begins, spans,
     leak, threshold, reset, current_leak, gain, prompt, refractory,
     voltage, current, inhibition, over, resting, arriving, fired, words, hot, hots,
     counts, latency, watched, traces, listed, per_step,
@@ -154,6 +121,8 @@ def run(
     Neurons are numbered by depth here, `order` gives their real numbers; `bounds` are the
     first of each depth. Neurons of a depth are updated together: those of a `plain` depth in
     vector loops, `traced` if it has synaptic currents, `alike` if one leak and one threshold.
+    Where `spans` (1 + depths, 3) has a size, all sources of a depth (first: inputs) have one
+    dense row each, ``row[begins[i]:][:size]``, with this delay and first target.
 
     Adds the spikes of neurons to `counts` (samples, sources), sets `latency` (samples,
     neurons) where one fires for the first time; `traces` (samples,
@@ -167,7 +136,7 @@ def run(
     recording = per_step.size > 0
     weighted = drive_value.size > 0
     levels = bounds.size - 1
-    lit = np.empty(neurons, np.int32)
+    lit = np.empty(neurons + 8, np.int32)
     job_at = np.empty(segments.shape[0] + 1, np.int64)
     job_begin = np.empty(job_at.size, np.int64)
     job_size = np.empty(job_at.size, np.int64)
@@ -224,14 +193,15 @@ def run(
                                 threshold, reset, current_leak, gain, prompt, refractory,
                             )  # fmt: skip
                             now[j] = constant[j]
-                    for w in range(a >> 3, (b + 7) >> 3):
-                        word = words[w]
-                        while word:
-                            j = 8 * w + (lowest(word) >> 3)
-                            word &= word - np.uint64(1)
-                            if a <= j < b:
-                                lit[senders] = j
-                                senders += 1
+                    n = np.uint64(0)
+                    for w in range(np.uint64(a >> 3), np.uint64((b + 7) >> 3)):
+                        if words[w]:
+                            at = np.int64(w) * 8
+                            byte = as_bits(words[w], max(a - at, 0), max(at + 8 - b, 0))
+                            for k in range(np.uint64(8)):
+                                lit[n + k] = np.int32(at) + np.int32(BITS[byte, k])
+                            n += np.uint64(NUMBER[byte])
+                    senders = np.int64(n)
                     if plain[stage]:
                         for e in range(senders):
                             hot[a + e] = lit[e]
@@ -241,6 +211,24 @@ def run(
                             listed[found + e] = order[lit[e]]
                         per_step[sample, t] += senders
                         found += senders
+                spikes = stage >= 0 or not weighted
+                size = spans[stage + 1, 2]
+                if size > 0 and spikes:
+                    for e in range(np.uint64(senders)):
+                        if stage >= 0:
+                            i = np.uint64(first + order[np.uint64(lit[e])])
+                            if count[i] == 0:
+                                latency[sample, np.int64(i) - first] = t
+                            count[i] += 1
+                        else:
+                            i = np.uint64(drive_channel[np.uint64(at) + e])
+                        job_begin[e] = begins[i]
+                    there = slot + spans[stage + 1, 0]
+                    if there >= slots:
+                        there -= slots
+                    here = there * wide + spans[stage + 1, 1]
+                    add_rows(flat, here, row, job_begin, 0, senders, size)
+                    continue
                 # What they send: first all is asked for, then it is added up.
                 jobs = 0
                 for e in range(senders):
@@ -270,39 +258,17 @@ def run(
                             job_size[jobs] = end - begin
                         job_value[jobs] = value
                         jobs += 1
-                spikes = stage >= 0 or not weighted
                 e = 0
                 while e < jobs:
                     here, begin, size = job_at[e], job_begin[e], job_size[e]
-                    if (
-                        size > 0
-                        and e + 4 <= jobs
-                        and job_at[e + 1] == here
-                        and job_at[e + 2] == here
-                        and job_at[e + 3] == here
-                        and job_size[e + 1] == size
-                        and job_size[e + 2] == size
-                        and job_size[e + 3] == size
-                    ):
-                        # Four rows at a time: their sum is read and written once.
-                        part, row_a = flat[here : here + size], row[begin : begin + size]
-                        begin = job_begin[e + 1]
-                        row_b = row[begin : begin + size]
-                        begin = job_begin[e + 2]
-                        row_c = row[begin : begin + size]
-                        begin = job_begin[e + 3]
-                        row_d = row[begin : begin + size]
-                        if spikes:
-                            for k in range(size):
-                                total = ((part[k] + row_a[k]) + row_b[k]) + row_c[k]
-                                part[k] = total + row_d[k]
-                        else:
-                            by_a, by_b = job_value[e], job_value[e + 1]
-                            by_c, by_d = job_value[e + 2], job_value[e + 3]
-                            for k in range(size):
-                                total = (part[k] + by_a * row_a[k]) + by_b * row_b[k]
-                                part[k] = (total + by_c * row_c[k]) + by_d * row_d[k]
-                        e += 4
+                    if size > 0 and spikes:
+                        same = e + 1
+                        while same < jobs and (
+                            job_at[same] == here and job_size[same] == size
+                        ):
+                            same += 1
+                        add_rows(flat, here, row, job_begin, e, same, size)
+                        e = same
                         continue
                     if e + 1 < jobs and job_size[e + 1] < 0:
                         soon = job_begin[e + 1]

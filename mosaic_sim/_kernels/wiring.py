@@ -5,33 +5,52 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from mosaic_sim._kernels.options import KERNEL
+from mosaic_sim._kernels.intrinsics import LANES
+from mosaic_sim._kernels.options import KERNEL, PART
 
-LANES = 8
-"""Numbers in a vector register: dense rows start at multiples of it."""
+BITS = np.zeros((256, 8), np.uint8)
+"""Places of the bits that are set in each byte, then zeros."""
+for _byte in range(256):
+    _set = [k for k in range(8) if _byte >> k & 1]
+    BITS[_byte, : len(_set)] = _set
+NUMBER = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(
+    1, dtype=np.uint8
+)
+GATHER = np.uint64(0x0102040810204080)
+"""Times eight bytes of 0 or 1, it has them as bits in its highest byte."""
+
+
+@njit(**PART)
+def as_bits(word, before, after):
+    """Pack eight bytes of 0 or 1 to bits, without those `before` and `after` of others."""
+    low, high = np.uint64(8 * before), np.uint64(8 * after)
+    word = word >> low << low << high >> high
+    return (word * GATHER) >> np.uint64(56)
 
 
 @njit(**KERNEL)
-def pack(dense, words, channels, offsets, channel):
-    """List the true entries of a flat bool array whose rows have `channels` entries.
+def pack(words, sparse, channels, offsets, channel):
+    """List the true entries of a bool array whose rows have `channels` entries.
 
-    `words` is the same memory, eight entries a word. Fills `offsets` (rows + 1), and `channel`,
-    which needs one entry more than there are true ones.
+    `words` is its memory, eight entries a word, the last filled up with zeros; `sparse` tells
+    whether most are 0, so that it pays to look. Fills `offsets`
+    (rows + 1), and `channel`, which needs eight entries more than there are true ones.
     """
     n = np.uint64(0)
     for row in range(offsets.size - 1):
         begin, end = row * channels, (row + 1) * channels
-        for w in range(begin >> 3, (end + 7) >> 3):
-            if words[w] == 0:
+        for w in range(np.uint64(begin >> 3), np.uint64((end + 7) >> 3)):
+            word = words[w]
+            if sparse and word == 0:
                 continue
-            if begin <= 8 * w and 8 * w + 8 <= end:
-                for k in range(np.uint64(8 * w), np.uint64(8 * w + 8)):
-                    channel[n] = np.int64(k) - begin  # stays if it counts: nothing to guess
-                    n += np.uint64(dense[k])
-            else:
-                for k in range(max(begin, 8 * w), min(end, 8 * w + 8)):
-                    channel[n] = k - begin
-                    n += np.uint64(dense[k])
+            at = np.int64(w) * 8 - begin
+            byte = as_bits(word, max(-at, 0), max(at + 8 - channels, 0))
+            base = np.int32(at)
+            for k in range(np.uint64(8)):
+                channel[n + k] = base + np.int32(
+                    BITS[byte, k]
+                )  # those past `n` do not stay
+            n += np.uint64(NUMBER[byte])
         offsets[row + 1] = n
 
 

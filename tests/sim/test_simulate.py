@@ -1,5 +1,6 @@
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -386,6 +387,36 @@ def test_dense_rows_and_lists_of_synapses_give_the_same_spikes():
         recording = simulate(built.program, spikes, raster=True)
         assert spikes_of(recording) == plain.spikes
         assert 0.05 < recording.raster.mean() < 0.95
+
+
+@pytest.mark.parametrize("delay", [0, 2])
+@pytest.mark.parametrize("holes", [0.0, 0.3])
+def test_layers_in_which_all_read_all_run_as_the_plain_twin_does(delay, holes):
+    """Rows of one span are added up together; layers end in the middle of a vector."""
+    rng = np.random.default_rng(8)
+    sizes = [37, 83, 45, 11]
+    starts = np.cumsum([0, *sizes])
+    layers = [np.indices(shape).reshape(2, -1) for shape in pairwise(sizes)]
+    source = np.concatenate([a + pre for a, (pre, _) in zip(starts, layers, strict=False)])
+    target = np.concatenate(
+        [a - 37 + post for a, (_, post) in zip(starts[1:], layers, strict=False)]
+    )
+    weight = rng.integers(-40, 48, source.size) / 64
+    weight[rng.random(source.size) < holes] = 0
+    net = Network.from_synapses(
+        inputs=37, neurons=sum(sizes[1:]), source=source, target=target, weight=weight,
+        delay=np.full(source.size, delay), leak=0.5,
+    )  # fmt: skip
+    spikes = rng.random((3, 12, 37)) < 0.3
+    built = build(net)
+    plain = reference.simulate(net, built.placement, built.chip, spikes)
+    recording = simulate(built.program, spikes, raster=True)
+    assert spikes_of(recording) == plain.spikes
+    assert 0.1 < recording.raster.mean() < 0.9
+    fired = recording.raster.any(1)
+    begun = np.where(fired, recording.raster.argmax(1), -1)
+    assert np.array_equal(recording.latency, begun)
+    assert np.array_equal(recording.counts[:, 37:], recording.raster.sum(1))
 
 
 # --- refractory steps -----------------------------------------------------------------
