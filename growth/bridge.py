@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from growth.blueprint import BIAS, INPUTS
+from growth.front import FEATURES
 from growth.host import KINDS, MANY, Offer
 from growth.simulation import bill, make_technology
 from mosaic_sim import (
@@ -47,7 +48,7 @@ from mosaic_sim.place.placement import even_ports
 from mosaic_sim.program import load_program, save_program
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -79,6 +80,10 @@ __all__ = [
     "smallest_chip",
     "write_bill",
 ]
+
+
+CLAIMS = ("home", "used", "reads", "heard", "settled", "ports")
+"""What a checkpoint keeps of the room that was given away."""
 
 
 def make_host(experiment: Experiment) -> MosaicHost:
@@ -220,6 +225,10 @@ class MosaicHost:
         Lines from outside that were claimed for each tile: inputs, -1 for the bias line.
     heard : dict of int
         Lines claimed on each tile for neurons elsewhere.
+    settled : list of int
+        Tile of each neuron that was there from the start, if lines come from those.
+    ports : int
+        Inputs of the chip, if lines come from such neurons.
     """
 
     chip: Chip
@@ -230,6 +239,8 @@ class MosaicHost:
     used: dict[int, int] = field(default_factory=dict)
     reads: dict[int, list[int]] = field(default_factory=dict)
     heard: dict[int, int] = field(default_factory=dict)
+    settled: list[int] = field(default_factory=list)
+    ports: int = 0
     last: Deployment | None = None
 
     # room and prices ------------------------------------------------------------------
@@ -252,13 +263,14 @@ class MosaicHost:
         outputs = [] if expert is None else sorted(set(self.home[expert]["out"]))
         lines = self.chip.fan_in.copy()
         for tile, read in self.reads.items():
-            lines[tile] -= len(read)
+            lines[tile] -= self._arriving(tile, read)
         for tile, heard in self.heard.items():
             lines[tile] -= heard
         # All tiles at once: a large chip has a thousand of them, and is asked for each decision.
         there = np.zeros((self.chip.tiles, rates.size), np.bool_)
         for tile, read in self.reads.items():
             there[tile, read] = True
+        there[self.settled, np.arange(len(self.settled))] = True
         crossed = np.where(there, 0, hops.T)
         joules = rates * (crossed * hop + ~there * row) + crossed * write
         bring = np.stack([joules, crossed, crossed], axis=2)
@@ -311,7 +323,7 @@ class MosaicHost:
             heard |= {tile: heard.get(tile, 0) + away} if away else {}
         after = self.reads | {tile: sorted(lines)}
         for there in {tile, *heard}:
-            arriving = len(after.get(there, ())) + heard.get(there, 0)
+            arriving = self._arriving(there, after.get(there, ())) + heard.get(there, 0)
             if arriving > self.chip.fan_in[there]:
                 raise MosaicError(
                     f"{arriving} lines cannot arrive at tile {there}, which has "
@@ -325,11 +337,57 @@ class MosaicHost:
         homes[kind] += [tile] * neurons
         self.used[tile], self.heard, self.reads = used, heard, after
 
+    def settle(self, reads: NDArray[np.bool_]) -> None:
+        """Give room to neurons that are there from the start; all others read these.
+
+        In their order, as many as fit share a tile: that which their inputs reach with the
+        fewest hops.
+
+        Raises
+        ------
+        MosaicError
+            If something is on the chip already, or they do not fit.
+        """
+        if self.used or self.settled:
+            raise MosaicError("settle is for an empty chip; this one has neurons.")
+        self.ports = reads.shape[1]
+        hops = self.chip.port_hops[even_ports(self.chip, self.ports + 1)[:-1]]
+        while len(self.settled) < len(reads):
+            first, best = len(self.settled), None
+            for tile, slots in enumerate(self.chip.slots.tolist()):
+                if tile in self.used:
+                    continue
+                fits = np.logical_or.accumulate(reads[first : first + slots], axis=0)
+                count = int((fits.sum(1) <= self.chip.fan_in[tile]).sum())
+                if count:
+                    far = hops[fits[count - 1], tile].sum() / count
+                    best = min(best or (far, tile, count), (far, tile, count))
+            if best is None:
+                raise MosaicError(
+                    f"{len(reads)} neurons in front of the experts do not fit the chip; "
+                    f"{first} do. Set front.stride higher, or make the chip larger."
+                )
+            _, tile, count = best
+            self.settled += [tile] * count
+            self.used[tile] = count
+            self.heard[tile] = int(reads[first : first + count].any(0).sum())
+
+    def _arriving(self, tile: int, read: Sequence[int]) -> int:
+        """Lines that come from outside of a tile, of those that are read there."""
+        if not self.settled:
+            return len(read)
+        return sum(line < 0 or self.settled[line] != tile for line in read)
+
     def _seats(self, blueprint: Blueprint) -> dict[int, list[int]]:
         """Tile of each neuron that is not on the chip yet, as claimed."""
         placed = 0 if self.last is None else self.last.placement.tile.size
         births = {p.name: p.births.tolist() for p in blueprint.populations}
+        first = births.get(FEATURES, []) if self.settled else []
         return {
+            neuron: [tile]
+            for neuron, tile in zip(first, self.settled, strict=False)
+            if neuron >= placed
+        } | {
             neuron: [tile]
             for number, homes in self.home.items()
             for kind in KINDS
@@ -342,11 +400,13 @@ class MosaicHost:
     def _hops_to_bring(self, inputs: int) -> NDArray[np.int64]:
         """Hops from the nearest place of each input and of the bias line to each tile."""
         # The bias line enters last; before anything is on the chip it is taken to be there.
-        port = even_ports(self.chip, inputs + 1)
+        port = even_ports(self.chip, (self.ports or inputs) + 1)
         if self.last is not None:
             kept = self.last.placement.port
             port[: kept.size] = kept
         hops = self.chip.port_hops[port].copy()
+        if self.settled:
+            hops = np.concatenate([self.chip.tile_hops[self.settled], hops[-1:]])
         for tile, read in self.reads.items():
             hops[read] = np.minimum(hops[read], self.chip.tile_hops[tile])
         return hops
@@ -463,13 +523,13 @@ class MosaicHost:
                     field.name: torch.from_numpy(getattr(part, field.name))
                     for field in fields(part)
                 }
-        claims = {name: getattr(self, name) for name in ("home", "used", "reads", "heard")}
+        claims = {name: getattr(self, name) for name in CLAIMS}
         return {**claims, **placed}
 
     def load_state(self, state: dict[str, Any], blueprint: Blueprint | None) -> None:
         """Take up `state`; `blueprint` is what was on the chip then."""
-        for name in ("home", "used", "reads", "heard"):
-            setattr(self, name, state[name])
+        for name in CLAIMS:
+            setattr(self, name, state.get(name, getattr(self, name)))
         if "placement" not in state or blueprint is None:
             return
         placement = Placement(**{k: v.numpy() for k, v in state["placement"].items()})

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
-    "ChipConfig", "DeviceConfig", "Experiment", "GateConfig", "GrowConfig", "Section",
-    "StreamConfig", "TrainConfig", "experiment_of", "load_experiment", "packaged_experiments",
-    "read_tables",
+    "ChipConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig", "GrowConfig",
+    "Section", "StreamConfig", "TrainConfig", "experiment_of", "load_experiment",
+    "packaged_experiments", "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -128,16 +128,35 @@ class TrainConfig(Section):
 class GateConfig(Section):
     """The mixture-of-experts gate.
 
+    `kind` says what gate neurons are: prototypes of an expert's inputs, or scores of its classes
+    by ridge regression over all that was met; prototypes then stay in the host.
     "Nobody" stands at novelty `nobody`, in standard deviations of an expert's own inputs;
     inputs are new when its mean share in explaining them exceeds `novelty_above`. Gate neurons
     read at most a share `lines` of the lines of a tile; the rest is for hidden neurons.
     """
 
+    kind: Literal["prototypes", "scores"] = "prototypes"
     prototypes: int = Field(default=10, ge=1)
     lines: float = Field(default=0.75, gt=0, le=1)
     gain: float = Field(default=0.5, gt=0)
     nobody: float = Field(default=1.0, gt=0)
     novelty_above: float = Field(default=0.5, ge=0, lt=1)
+
+
+class FrontConfig(Section):
+    """A frozen layer of local filters in front of all experts; see `growth.front`.
+
+    Filters are `size` pixels wide, odd, and stand every `stride` pixels; `gain` is their length,
+    in thresholds a spike. `planes` are the colours or polarities of an image.
+    """
+
+    kind: Literal["none", "gabor"] = "none"
+    planes: int = Field(default=1, ge=1)
+    size: int = Field(default=9, ge=3)
+    stride: int = Field(default=4, ge=1)
+    orientations: int = Field(default=8, ge=1)
+    wave: float = Field(default=8.0, gt=0)
+    gain: float = Field(default=0.35, gt=0)
 
 
 class GrowConfig(Section):
@@ -179,6 +198,8 @@ LATER = (
     ("grow", "when", "trigger"),
     ("grow", "full", "end"),
     ("stream", "uneven", 0.0),
+    ("gate", "kind", "prototypes"),
+    *(("front", name, field.default) for name, field in FrontConfig.model_fields.items()),
 )
 """Settings that came later, with what was so before: runs from then keep their name."""
 
@@ -205,6 +226,7 @@ class Experiment(Section):
     device: DeviceConfig = DeviceConfig()
     stream: StreamConfig = StreamConfig()
     train: TrainConfig = TrainConfig()
+    front: FrontConfig = FrontConfig()
     gate: GateConfig = GateConfig()
     grow: GrowConfig = GrowConfig()
 
@@ -228,6 +250,8 @@ class Experiment(Section):
         for section, name, default in LATER:
             if settings[section][name] in (default, []):
                 del settings[section][name]
+        if not settings["front"]:
+            del settings["front"]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

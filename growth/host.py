@@ -133,6 +133,18 @@ class Host(Protocol):
         """
         ...
 
+    def settle(self, reads: NDArray[np.bool_]) -> None:
+        """Give room to neurons that are there from the start; all others read these.
+
+        From then on a line of `offers` and `claim` comes from one of them, not from an input.
+
+        Parameters
+        ----------
+        reads : bool array, (neurons, inputs)
+            Inputs that each of them reads.
+        """
+        ...
+
 
 class Unlimited:
     """Room without end at no price: plain continual learning."""
@@ -149,4 +161,7 @@ class Unlimited:
     def claim(
         self, expert: int, tile: int, kind: str, neurons: int, reads: NDArray[np.bool_]
     ) -> None:
+        """Accept."""
+
+    def settle(self, reads: NDArray[np.bool_]) -> None:
         """Accept."""

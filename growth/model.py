@@ -64,6 +64,8 @@ class Expert(nn.Module):
         Membrane factor of all its neurons.
     births : sequence of int
         Numbers of the output neurons among all neurons of the network, in order of birth.
+    gate_leak : float, optional
+        Membrane factor of gate neurons, if it is another one.
 
     Notes
     -----
@@ -76,9 +78,11 @@ class Expert(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, classes: Sequence[int], leak: float, births: Sequence[int]
-    ) -> None:
+        self, inputs: int, classes: Sequence[int], leak: float, births: Sequence[int],
+        gate_leak: float | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.gate_leak = leak if gate_leak is None else gate_leak
         self.inputs = inputs
         self.classes = list(classes)
         self.into_hidden = nn.Parameter(torch.zeros(0, inputs))
@@ -125,7 +129,8 @@ class Expert(nn.Module):
 
     def gate_counts(self, spikes: Tensor) -> Tensor:
         """Spike counts of the gate neurons, (samples, gates)."""
-        return cell_spikes(self.cell, spikes @ self.gate_weight.T + self.gate_bias).sum(0)
+        drive = spikes @ self.gate_weight.T + self.gate_bias
+        return leaky(drive, self.gate_leak).sum(0)
 
     def widen(
         self,
@@ -224,6 +229,8 @@ class SpikingNet(nn.Module):
     inputs : int
     leak : float
         Membrane factor per step of every neuron.
+    gate_leak : float, optional
+        That of gate neurons, if it is another one.
 
     Examples
     --------
@@ -234,9 +241,9 @@ class SpikingNet(nn.Module):
     (5, [2, 3, 4])
     """
 
-    def __init__(self, inputs: int, leak: float) -> None:
+    def __init__(self, inputs: int, leak: float, gate_leak: float | None = None) -> None:
         super().__init__()
-        self.inputs, self.leak = inputs, leak
+        self.inputs, self.leak, self.gate_leak = inputs, leak, gate_leak
         self.modules_of_experts = nn.ModuleList()
         self.neurons = 0
 
@@ -252,7 +259,8 @@ class SpikingNet(nn.Module):
 
     def add_expert(self, classes: Sequence[int]) -> Expert:
         """Add an expert without hidden neurons for these labels."""
-        expert = Expert(self.inputs, classes, self.leak, self._bear(len(classes)))
+        born = self._bear(len(classes))
+        expert = Expert(self.inputs, classes, self.leak, born, self.gate_leak)
         self.modules_of_experts.append(expert)
         return expert
 
@@ -299,7 +307,8 @@ class SpikingNet(nn.Module):
                 if not born.size:
                     continue
                 name = f"expert {number}/{kind}"
-                populations.append(Population(name, born, self.leak))
+                leak = expert.gate_leak if kind == "gate" else self.leak
+                populations.append(Population(name, born, leak))
                 connections += [
                     Connection(source, name, weight.numpy().copy(), there.numpy().copy())
                     for source, weight, there in incoming
@@ -326,11 +335,13 @@ def mixture(
     labels: int,
     *,
     gain: float,
+    scored: bool = False,
 ) -> NDArray[np.float64]:
     """Mix the experts' opinions by their gates.
 
     ``p(y) = sum_e g_e p_e(y)`` with the `responsibilities` g of the experts and
-    ``p_e = softmax(gain * spikes)`` over the classes of expert e.
+    ``p_e = softmax(gain * spikes)`` over the classes of expert e. Gate neurons that are `scored`
+    stand for the same classes; their spikes are added to those of the outputs then.
 
     Parameters
     ----------
@@ -341,6 +352,8 @@ def mixture(
         Number of labels; those that no expert knows get 0.
     gain : float
         Log-odds per spike.
+    scored : bool
+        Whether gate neuron c of an expert stands for its class c.
 
     Returns
     -------
@@ -356,6 +369,8 @@ def mixture(
     weights = responsibilities(gate, gain=gain)
     scores = np.zeros((len(out[0]), labels))
     for e, counts in enumerate(out):
+        if scored:
+            counts = counts + gate[e]
         scores[:, list(classes[e])] += weights[:, e, None] * _softmax(gain * counts)
     return scores
 

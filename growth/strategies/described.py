@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from growth.strategies.growing import Growing
     from growth.streams import Task
 
-__all__ = ["Described"]
+__all__ = ["OFTEN", "Described"]
 
 OFTEN = 2
 """Gate neurons are written anew when their expert has met so many times as many inputs."""

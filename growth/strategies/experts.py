@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from growth.front import make_front
 from growth.gate import Gate
+from growth.host import Cost
 from growth.metrics import adjusted_rand
 from growth.model import SpikingNet, mixture, responsibilities
 from growth.rounding import rounded
+from growth.samples import Samples
 from growth.strategies.base import Stored, Strategy
+from growth.strategies.precision import STATISTIC_BITS
+from growth.strategies.scored import SUM_BITS, Scored
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -39,11 +44,26 @@ class Experts(Strategy):
 
     still = True
 
+    budget: Cost
+    """What the learner may spend in its life."""
+
+    spent: Cost
+    """What it has spent."""
+
     def __init__(
         self, experiment: Experiment, stream: Stream, host: Host, seed: int
     ) -> None:
         super().__init__(experiment, stream, host, seed)
-        self.model = SpikingNet(stream.inputs, experiment.leak)
+        self.front = None
+        if experiment.front.kind != "none":
+            self.front = make_front(
+                experiment.front, stream.inputs, levels=experiment.device.levels,
+                leak=experiment.leak, steps=experiment.stream.steps,
+            )  # fmt: skip
+            self.inputs = self.front.size
+            host.settle(self.front.reads)
+        self.scored = Scored(self.inputs) if experiment.gate.kind == "scores" else None
+        self.model = self.empty()
         self.gate = Gate(experiment.gate.prototypes, self.rng)
         self.pupil: Expert | None = None
         # Hidden and output neurons of the pupil that must not change any more:
@@ -57,6 +77,24 @@ class Experts(Strategy):
     @property
     def ready(self) -> bool:
         return bool(self.experts)
+
+    def empty(self) -> SpikingNet:
+        """Return a network without experts. Scores are summed up, so their neurons do not leak."""
+        leak = self.experiment.leak
+        return SpikingNet(self.inputs, leak, None if self.scored is None else 1.0)
+
+    # behind the front ---------------------------------------------------------------------
+
+    def rates(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """What experts are given of some inputs: the inputs, or rates of the front."""
+        return inputs if self.front is None else self.front.rates(inputs)
+
+    def behind(self, task: Task) -> Task:
+        """Return a task with training samples as experts are given them."""
+        if self.front is None:
+            return task
+        rates = self.rates(task.train_inputs)
+        return replace(task, train=Samples.of(rates, task.train_labels))
 
     # what an expert's inputs are like -----------------------------------------------------
 
@@ -73,9 +111,52 @@ class Experts(Strategy):
         Unless it is `lasting`, the gate neurons are wired to all that the gate looks at, so
         that `redescribe` can give them other weights.
         """
-        if not expert.births["gate"]:
+        new = not expert.births["gate"]
+        if new:
             number = self.gate.add(self.gate.describe(task.train_inputs), task.train_inputs)
+        if self.scored is not None:
+            self.score(expert, task.train_inputs, task.train_labels)
+            self.write_scores(new=expert if new else None)
+        elif new:
             self.add_gates(expert, number, task, lasting=lasting)
+
+    def score(
+        self, expert: Expert, inputs: NDArray[np.floating], labels: NDArray[np.int64]
+    ) -> None:
+        """Add samples that an expert was trained on to the sums behind the scores."""
+        if self.scored is not None:
+            known = np.isin(labels, expert.classes)
+            number = self.experts.index(expert)
+            self.scored.meet(number, self.gate.seen(inputs[known]), labels[known])
+
+    def write_scores(self, new: Expert | None = None) -> None:
+        """Write the gate neurons of all experts as the sums have it; those of `new` are born.
+
+        If the budget does not allow that, the old ones stay as they are.
+        """
+        if self.scored is None:
+            return
+        keys = [(e, c) for e, expert in enumerate(self.experts) for c in expert.classes]
+        lines = self.gate_reads()
+        held = torch.tensor(
+            self.scored.held(keys, lines, self.experiment.device.levels),
+            dtype=torch.float32,
+        )
+        old = sum(len(e.births["gate"]) for e in self.experts if e is not new)
+        cost = Cost(writes=float(old * lines.sum()))
+        afford = cost.within(self.budget.less(self.spent))
+        if afford:
+            self.spent = self.spent.plus(cost)
+            self.scored.written = self.scored.seen
+        first = 0
+        for expert in self.experts:
+            rows = held[first : first + len(expert.classes)]
+            first += len(rows)
+            if expert is new:
+                reads = torch.from_numpy(lines).expand(rows.shape)
+                self.model.add_gates(expert, rows[:, :-1], rows[:, -1], reads)
+            elif afford:
+                expert.set_gates(rows[:, :-1], rows[:, -1])
 
     def redescribe(
         self, expert: Expert, prototypes: NDArray[np.float64], sizes: NDArray[np.float64]
@@ -158,20 +239,26 @@ class Experts(Strategy):
     # on the chip ------------------------------------------------------------------------
 
     def blueprint(self, identity: int | None = None) -> Blueprint:
-        return self.model.blueprint()
+        blueprint = self.model.blueprint()
+        return blueprint if self.front is None else self.front.before(blueprint)
 
     def largest(self, stream: Stream) -> Blueprint:
         """An expert for each task, with its share of the configured hidden neurons."""
-        model = SpikingNet(self.inputs, self.experiment.leak)
+        model = self.empty()
         tasks = {task.identity: task for task in stream.tasks}
         share = -(-sum(self.experiment.hidden) // len(tasks))
         for task in tasks.values():
             expert = model.add_expert(task.classes)
             zeros = torch.zeros(share, self.inputs), torch.zeros(len(task.classes), share)
             model.widen(expert, *zeros)
-            gates = self.experiment.gate.prototypes
+            gates = self.gates(task.classes)
             model.add_gates(expert, torch.zeros(gates, self.inputs), torch.zeros(gates))
-        return model.blueprint()
+        blueprint = model.blueprint()
+        return blueprint if self.front is None else self.front.before(blueprint)
+
+    def gates(self, classes: Sequence[int]) -> int:
+        """Gate neurons of a new expert for these classes."""
+        return len(classes) if self.scored is not None else self.experiment.gate.prototypes
 
     def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
         fired = serve(self.blueprint())
@@ -187,10 +274,24 @@ class Experts(Strategy):
             classes,
             self.labels,
             gain=self.experiment.gate.gain,
+            scored=self.scored is not None and not self.overlap,
         )
 
+    @property
+    def overlap(self) -> bool:
+        """Whether two experts know the same label.
+
+        Their scores of it then compete: they say which of the two knows the input, and no longer
+        which label it has.
+        """
+        labels = [label for expert in self.experts for label in expert.classes]
+        return len(set(labels)) < len(labels)
+
     def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
-        """Share of samples of known classes whose own expert has the largest weight."""
+        """Share of samples of known classes whose own expert has the largest weight.
+
+        If gate neurons score classes, also how many they would have named right alone.
+        """
         gates = [fired[f"expert {number}/gate"] for number in range(len(self.experts))]
         best = responsibilities(gates, gain=self.experiment.gate.gain)
         owner = {
@@ -199,14 +300,29 @@ class Experts(Strategy):
         known = np.isin(labels, list(owner))
         right = [owner[int(label)] for label in labels[known]]
         chosen = best[known].argmax(1)
-        return {
+        found = {
             "gate_hits": float((chosen == right).mean()),
             "adjusted_rand": adjusted_rand(chosen, right),
         }
+        if self.scored is not None:
+            classes = np.concatenate([expert.classes for expert in self.experts])
+            named = classes[np.column_stack(gates)[known].argmax(1)]
+            found["scores_alone"] = float((named == labels[known]).mean())
+        return found
 
     def ledger(self) -> list[Stored]:
-        """Mean and spread of the novelty of each expert, 32 bits each."""
-        return [Stored("spread of novelty", 64 * len(self.experts), "host")]
+        """Mean and spread of the novelty of each expert, 32 bits each.
+
+        If the gate has scores, also the sums behind them, and prototypes that are not on the chip.
+        """
+        found = [Stored("spread of novelty", 64 * len(self.experts), "host")]
+        if self.scored is not None:
+            size = len(self.scored.moments)
+            sums = size * (size + 1) // 2 + size * len(self.scored.sums)
+            prototypes = sum(d.prototypes.size for d in self.gate.descriptors)
+            found.append(Stored("sums", SUM_BITS * sums, "host"))
+            found.append(Stored("prototypes", STATISTIC_BITS * prototypes, "host"))
+        return found
 
     # checkpoints ------------------------------------------------------------------------
 
@@ -224,12 +340,15 @@ class Experts(Strategy):
                 for e in self.experts
             ],
             "neurons": self.model.neurons,
+            "scored": None if self.scored is None else self.scored.state(),
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
         self.gate.load_state(state["gate"])
-        self.model = SpikingNet(self.model.inputs, self.model.leak)
+        self.model = self.empty()
+        if self.scored is not None:
+            self.scored.load_state(state["scored"])
         for saved in state["experts"]:
             expert = self.model.add_expert(saved["classes"])
             expert.births = saved["births"]

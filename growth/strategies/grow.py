@@ -48,7 +48,7 @@ class Grow(Growing):
         self.freely: Freely | None = None  # from the first batch without a task on
 
     def learn(self, task: Task, progress: Progress = silent) -> None:
-        self.task = task
+        self.task = task = self.behind(task)
         self.meter.start({})
         before = self.spent
         window = self.window(task)

@@ -28,7 +28,7 @@ import torch
 from growth.host import Cost
 from growth.samples import Samples
 from growth.strategies.base import Stored, encode
-from growth.strategies.described import Described
+from growth.strategies.described import OFTEN, Described
 from growth.strategies.growing import evidence_of
 from growth.strategies.observed import observed
 from growth.strategies.precision import CHANNEL_BITS, STATISTIC_BITS, label_bits
@@ -141,7 +141,7 @@ class Freely:
         self.segment += 1
         learner.meter.start({} if learner.pupil is None else learner.programmed())
         for batch in batches:
-            self.take(batch.inputs, batch.labels)
+            self.take(learner.rates(batch.inputs), batch.labels)
             self.met += 1
 
     def take(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> None:
@@ -229,6 +229,8 @@ class Freely:
         if learner.pupil is not None:
             if self.described is not None:
                 self.described.write(learner.pupil)
+            if learner.scored is not None and learner.scored.seen > learner.scored.written:
+                learner.write_scores()
             learner.pupil.freeze()
             learner.reprice(self.before)
             self.before = learner.spent
@@ -251,8 +253,13 @@ class Freely:
 
     def learn(self, inputs: NDArray[Any], labels: NDArray[np.int64]) -> None:
         """Train the pupil on a batch, and put it into the window if there is one."""
+        learner = self.learner
         if self.described is not None:
-            self.described.meet(self.learner.trained, inputs)
+            self.described.meet(learner.trained, inputs)
+        if learner.scored is not None and learner.pupil is not None:
+            learner.score(learner.pupil, inputs, labels)
+            if learner.scored.seen >= OFTEN * learner.scored.written:
+                learner.write_scores()
         known = self.known(inputs, labels)
         if known.any():
             self.train(inputs[known], labels[known])
@@ -307,7 +314,10 @@ class Freely:
             return
         self.served[self.trigger.active], self.heard = len(learner.experts) - 1, {}
         learner.take_up(expert)
-        self.described = Described.first(learner, expert, task)
+        if learner.scored is None:
+            self.described = Described.first(learner, expert, task)
+        else:
+            learner.describe(expert, task)
         self.widen(task, above)
 
     def widen(self, task: Task, above: float | None = None) -> None:

@@ -16,7 +16,6 @@ from growth.gate import Decision
 from growth.host import Cost
 from growth.initialise import Need, measure_need
 from growth.initialise.expert import start
-from growth.model import SpikingNet
 from growth.strategies.base import encode
 from growth.strategies.experts import Experts, places
 from growth.where import (
@@ -82,7 +81,7 @@ class Growing(Experts):
 
     def trial(self, classes: tuple[int, ...]) -> Expert:
         """An expert that is not part of the model, to measure what a new one would need."""
-        return SpikingNet(self.model.inputs, self.model.leak).add_expert(classes)
+        return self.empty().add_expert(classes)
 
     def need(self, expert: Expert, task: Task, window: NDArray[np.int64]) -> Need:
         """Measure what new neurons could contribute to `expert` on the window."""
@@ -94,7 +93,7 @@ class Growing(Experts):
 
     def open(self, task: Task, evidence: dict[str, Any], need: Need) -> Expert | None:
         """Open a new expert on the tile where it pays most, which may have neurons already."""
-        gates = self.experiment.gate.prototypes
+        gates = self.gates(task.classes)
         offers = self.offers(task, None)
         if not self.experts:
             self.choose_gate_inputs(task, offers)
@@ -228,6 +227,11 @@ class Growing(Experts):
     def recognise(self, expert: Expert, task: Task) -> None:
         """Let an expert also serve inputs that it handles but that look new."""
         number = self.experts.index(expert)
+        if self.scored is not None:  # it has a gate neuron for each class already
+            self.gate.extend(number, task.train_inputs, MORE_PROTOTYPES)
+            self.score(expert, task.train_inputs, task.train_labels)
+            self.write_scores()
+            return
         found = seat(
             self.offers(task, number), self.gate_reads(), MORE_PROTOTYPES, self.prices,
             left=self.budget.less(self.spent),
@@ -259,8 +263,24 @@ class Growing(Experts):
         if not cost.within(self.budget.less(self.spent)):
             self.record("too dear", task, number, 0, offer.tile, evidence)
             return
+        seats: Choice | None = None
+        if self.scored is not None:  # each class has a gate neuron
+            found = seat(
+                [offer for offer in self.offers(task, number) if offer.slots > 1],
+                self.gate_reads(), 1, self.prices, left=self.budget.less(self.spent.plus(cost)),
+            )  # fmt: skip
+            if isinstance(found, Refusal):
+                self.record(found.reason, task, number, 0, None, evidence)
+                return
+            seats = found
         nothing = np.zeros(self.inputs + 1, np.bool_)
         self.host.claim(number, offer.tile, "out", 1, nothing)
+        if seats is not None:
+            self.host.claim(number, seats.tile, "gate", 1, seats.reads)
+            self.spent = self.spent.plus(seats.cost)
+            wired = torch.from_numpy(self.gate_reads())[None]
+            zeros = torch.zeros(1, self.inputs), torch.zeros(1)
+            self.model.add_gates(expert, *zeros, wired)
         self.spent = self.spent.plus(cost)
         self.model.add_outputs(expert, [label])
         self.lasting = None  # an optimiser of weights that are no longer there
