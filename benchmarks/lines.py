@@ -29,11 +29,11 @@ from rich.table import Table
 from growth.bridge import MosaicHost, make_host
 from growth.config import load_experiment
 from growth.host import Offer, Unlimited
-from growth.learner import make_stream, measure
+from growth.learner import make_stream
+from growth.measure import in_torch, measure, shown
 from growth.metrics import average_accuracy, forgetting
 from growth.statistics import estimate
 from growth.strategies import Grow
-from growth.strategies.base import encode
 
 SETTINGS = (
     "stream.dataset='mnist'", "stream.train_samples=1000", "stream.test_samples=400",
@@ -110,10 +110,9 @@ def run(lines: int | None, choice: str, seed: int) -> dict[str, Any]:
         learner.learn(task)
         seconds += time.process_time() - started
         if lines is None:
-            matrix.append(in_torch(learner, stream))
+            matrix.append(without_chip(learner, stream))
             continue
-        deployment = chip.deploy(learner.model)
-        found, _ = measure(experiment, stream, task, learner, deployment)
+        found = measure(experiment, stream, task, learner, chip).metrics
         matrix.append(found["accuracy"])
     values = np.array(matrix)
     last = found.get("accuracy_snntorch", matrix[-1])
@@ -128,13 +127,13 @@ def run(lines: int | None, choice: str, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def in_torch(learner: Grow, stream: Any) -> list[float]:
-    """Accuracy on each task without a chip."""
+def without_chip(learner: Grow, stream: Any) -> list[float]:
+    """Accuracy on each task in torch."""
     found = []
     for task in stream.tasks:
-        spikes = encode(task.test_inputs, learner.experiment.stream.steps)
-        counts = learner.raster(spikes).sum(1, dtype=np.int64)
-        found.append(float((learner.predict(counts) == task.test_labels).mean()))
+        serve = in_torch(shown(learner.experiment, task.test))
+        taken = learner.scores(serve).argmax(1)
+        found.append(float((taken == task.test_labels).mean()))
     return found
 
 
