@@ -127,6 +127,16 @@ def check_experiment(experiment: Experiment) -> Technology:
         )
     strategy = STRATEGIES[experiment.strategy]
     strategy.Options.read(experiment.options, "options")
+    if experiment.front.kind != "none" and not strategy.takes_front:
+        raise ConfigError(
+            f"front.kind is {experiment.front.kind!r}, and strategy {experiment.strategy!r} has no "
+            'layer in front: set front.kind = "none", or strategy = "grow".'
+        )
+    if experiment.grow.when != "trigger" and experiment.stream.boundaries:
+        raise ConfigError(
+            f"grow.when is {experiment.grow.when!r}, but the stream tells where tasks begin, and "
+            "nobody would ask: set stream.boundaries = false."
+        )
     make_criterion(experiment)
     refuse_look(strategy, experiment)
     refuse_stream(

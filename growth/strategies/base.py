@@ -126,6 +126,9 @@ class Strategy:
     needs_identity: ClassVar[bool] = False
     """Whether it must be told in testing which task a sample belongs to."""
 
+    takes_front: ClassVar[bool] = False
+    """Whether it puts the frozen layer of `growth.front` between the inputs and its network."""
+
     needs_boundaries: ClassVar[bool] = True
     """Whether it must be told in training where tasks end."""
 

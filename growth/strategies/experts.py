@@ -43,6 +43,7 @@ class Experts(Strategy):
     """A network of experts: how one is trained, described, served and kept."""
 
     still = True
+    takes_front = True
 
     budget: Cost
     """What the learner may spend in its life."""

@@ -327,3 +327,15 @@ def test_an_experiment_that_names_what_is_not_there_writes_nothing(tmp_path):
     with pytest.raises(MosaicError, match="Unknown technology 'absent'"):
         run_experiments([experiment], tmp_path / "runs", jobs=1)
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "setting", "why"),
+    [
+        ("naive", "front.kind=gabor", "'naive' has no layer in front"),
+        ("grow", "grow.when=schedule", "set stream.boundaries = false"),
+    ],
+)
+def test_a_setting_that_nobody_would_read_is_refused(strategy, setting, why):
+    with pytest.raises(MosaicError, match=why):
+        check_experiment(tiny(strategy, setting))
