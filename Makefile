@@ -38,8 +38,9 @@ types: $(DEV)  ## mypy
 floors: $(DEV)  ## import-linter: who may import whom
 	$(BIN)/lint-imports --no-logo
 
+docs: BUILDER ?= html
 docs: $(DEV)  ## HTML pages in docs/_build/html; a warning is an error
-	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -b $(BUILDER) docs docs/_build/$(BUILDER)
 
 # The .py is the source: it must survive the way to a notebook and back. --update keeps the
 # cell ids of a notebook that is there, and without timing a second run changes nothing.

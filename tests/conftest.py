@@ -8,7 +8,7 @@ from hypothesis import settings
 # No deadline: the first call of a kernel compiles it, which takes a second once and
 # milliseconds ever after; Hypothesis would report the difference as flaky.
 settings.register_profile("default", deadline=None, max_examples=25)
-settings.register_profile("quick", deadline=None, max_examples=10)
+settings.register_profile("quick", deadline=None, max_examples=6)
 # Longer, and the same examples on every machine.
 settings.register_profile("ci", deadline=None, max_examples=300, derandomize=True)
 settings.load_profile("default")  # --hypothesis-profile=ci still has the last word

@@ -424,6 +424,7 @@ def test_table_means_and_tests_are_those_of_the_trials(small):
     assert float(line[3].split(" ±")[0]) == pytest.approx(difference, abs=0.006)
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_draws_the_rows(small):
     plan, folder = small
     found = CliRunner().invoke(
@@ -452,6 +453,7 @@ def test_moving_data_are_refused():
 # golden ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "known", "within"), [("root", 0.847, 0.12), ("target", 0.988, 0.01)]
 )

@@ -121,6 +121,7 @@ def test_a_learner_opens_experts_when_it_is_told_to(stream, name):
         assert [e.classes for e in made.experts] == [[0, 1], [2, 3], [4, 5]]
 
 
+@pytest.mark.slow
 def test_a_run_by_the_clock_resumes_to_the_same_bytes(data, tmp_path):
     experiment = tiny("grow", *SMALL, "grow.when=random")
     whole = run(experiment, tmp_path / "whole")
