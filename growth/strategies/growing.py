@@ -20,6 +20,7 @@ from growth.strategies.base import encode
 from growth.strategies.experts import Experts, places
 from growth.where import (
     NO_LIMIT,
+    NO_ROOM,
     POLICIES,
     Choice,
     Prices,
@@ -41,15 +42,10 @@ if TYPE_CHECKING:
     from growth.model import Expert
     from growth.streams import Stream, Task
 
-__all__ = ["NO_ROOM", "Growing", "evidence_of"]
+__all__ = ["Growing", "evidence_of"]
 
 MORE_PROTOTYPES = 2
 """Gate neurons added when an expert is found to serve inputs that look new."""
-
-NO_ROOM = (
-    "no tile with room", "no free line", "energy budget", "device budget", "write budget",
-)  # fmt: skip
-"""Reasons for which there is no new expert, however much it would bring."""
 
 HIDDEN_RATE = 0.2
 """Share of steps in which a new hidden neuron is expected to fire, for the price of its way."""
@@ -64,9 +60,7 @@ class Growing(Experts):
         super().__init__(experiment, stream, host, seed)
         grow = experiment.grow
         self.seed = seed
-        self.lengths = [
-            len(task.train) for task in stream.tasks
-        ]  # for rivals of the trigger
+        self.lengths = [len(task.train) for task in stream.tasks]  # for `grow.when`
         self.budget = Cost(
             *(
                 limit if given is None else given * unit

@@ -28,7 +28,21 @@ from growth.where.sources import choose_sources, energy_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Choice", "Refusal", "Request", "choose", "predicted", "seat", "weigh"]
+__all__ = [
+    "NO_ROOM",
+    "Choice",
+    "Refusal",
+    "Request",
+    "choose",
+    "predicted",
+    "seat",
+    "weigh",
+]
+
+_BUDGETS = ("energy budget", "device budget", "write budget")
+
+NO_ROOM = ("no tile with room", "no free slot", "no free line", *_BUDGETS)
+"""Reasons to refuse: for a new expert, for more neurons of an old one, then for both."""
 
 MARGINS = (1.0, 0.25, 0.0625, 0.015625)
 """What one more unit of G may be worth in B: tried one after the other, the best is kept."""
@@ -109,8 +123,7 @@ class Refusal:
     Parameters
     ----------
     reason : str
-        ``no tile with room`` or ``no free slot``, ``no free line``, ``energy budget``,
-        ``device budget`` or ``write budget``.
+        One of `NO_ROOM`.
     """
 
     reason: str
@@ -189,13 +202,9 @@ def choose(
 
 def _common(reasons: Sequence[Refusal], request: Request) -> Refusal:
     """The reason of the tile that came furthest: room first, then lines, then money."""
-    order = ["no tile with room" if request.outputs else "no free slot", "no free line"]
-    order += list(_BUDGETS)
+    order = NO_ROOM[:1] + NO_ROOM[2:] if request.outputs else NO_ROOM[1:]
     known = [order.index(r.reason) for r in reasons]
     return Refusal(order[max(known, default=0)])
-
-
-_BUDGETS = ("energy budget", "device budget", "write budget")
 
 
 def weigh(
