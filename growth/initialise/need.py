@@ -18,6 +18,7 @@ Frobenius norm) would be met best by k copies of u_1.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Need", "gradmax", "measure_need"]
 
-MANY_SAMPLES = 4
-"""Samples times labels for each number in a contribution from which the score is worked out the
-other way round."""
+SAME = 1e-4
+"""Share of a course of errors, in 32 bits, below which two courses differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -107,51 +107,103 @@ def measure_need(
     with torch.no_grad():
         hidden = expert.hidden_spikes(spikes)
 
-    def contributions(labels: Tensor) -> tuple[Tensor, Tensor]:
+    def errors(labels: Tensor) -> tuple[Tensor, Tensor]:
         probe = torch.zeros(*spikes.shape[:2], classes, requires_grad=True)
         loss = criterion(expert.out_spikes(hidden, probe), labels)
         (delta,) = torch.autograd.grad(loss, probe)
-        each = g0 * torch.einsum("tbo,tbi->boi", delta, trace).flatten(1).double()
-        return each, loss.detach()
+        return g0 * delta.double(), loss.detach()
 
-    each, loss = contributions(targets)
-    together = each.sum(0)
-    if not bool(torch.isfinite(together).all()):
+    delta, loss = errors(targets)
+    if not bool(torch.isfinite(delta).all()):
         raise MosaicError(
             "The gradient is not finite; the loss has diverged. Use a smaller learning rate."
         )
-    signs = _score(together, each[:, None], torch.ones(1).double())
+    trace = trace.double()
+    together = _product(delta, trace).sum(0)
+    signs = _score(together, delta[None], trace, torch.ones(1).double())
     share = torch.bincount(targets, minlength=classes).double() / len(targets)
-    every = torch.stack(
-        [contributions(torch.full_like(targets, y))[0] for y in range(classes)], dim=1
+    every = torch.stack([errors(torch.full_like(targets, y))[0] for y in range(classes)])
+    middle = torch.einsum("y,ytbo->tbo", share, every)
+    less = together - _product(middle, trace).sum(0)
+    labels = _score(less, every - middle, trace, share)
+    matrix = together.to(spikes.dtype)
+    return Need(
+        matrix, min(signs, labels), float(loss), trace.mean((0, 1)).to(spikes.dtype)
     )
-    middle = torch.einsum("y,byi->bi", share, every)
-    labels = _score(together - middle.sum(0), every - middle[:, None], share)
-    matrix = together.reshape(classes, -1).to(spikes.dtype)
-    return Need(matrix, min(signs, labels), float(loss), trace.mean((0, 1)))
 
 
-def _score(together: Tensor, parts: Tensor, share: Tensor) -> float:
+def _product(delta: Tensor, trace: Tensor) -> Tensor:
+    """What each sample contributes to M, (samples, outputs, inputs)."""
+    return torch.einsum("tbo,tbi->boi", delta, trace)
+
+
+def _score(together: Tensor, parts: Tensor, trace: Tensor, share: Tensor) -> float:
     """Standard deviations of ``|together|^2`` above its mean if samples were independent.
 
-    Sample b contributes ``parts[b, y]``, (samples, kinds, size), with probability
-    ``share[y]`` and mean 0. Of all pairs of rows of W the squared inner products add up to
-    ``|W W'|^2 = |W' W|^2``: with many more samples than numbers in each, the latter is quicker.
+    Sample b contributes the product of ``parts[y]``, (kinds, steps, samples, outputs), and its
+    trace with probability ``share[y]``; its mean over kinds is 0.
     """
-    weighed = (parts * share.sqrt()[:, None]).flatten(0, 1)
-    alone = weighed.square().sum()
-    if len(weighed) >= MANY_SAMPLES * weighed.shape[1]:
-        every = (weighed.T @ weighed).square().sum()
-        grouped = weighed.reshape(parts.shape)
-        own = torch.einsum("byi,bzi->byz", grouped, grouped).square().sum()
-    else:
-        shape = (*parts.shape[:2], *parts.shape[:2])
-        pairs = (weighed @ weighed.T).square().reshape(shape).sum((1, 3))
-        every, own = pairs.sum(), pairs.diagonal().sum()
-    spread = (2 * (every - own)).clamp_min(0).sqrt()
+    found = _of_counts(parts, trace, share)
+    alone, every, own = _of_any(parts, trace, share) if found is None else found
+    spread = max(2 * (every - own), 0.0) ** 0.5
     if spread <= 1e-9 * alone:  # a single sample, say: nothing that could agree
         return 0.0
-    return float((together.square().sum() - alone) / spread)
+    return (float(together.square().sum()) - alone) / spread
+
+
+def _of_counts(
+    parts: Tensor, trace: Tensor, share: Tensor
+) -> tuple[float, float, float] | None:
+    """Work out sums of squares for a loss of spike counts; None if it is another one.
+
+    Outputs do not hear each other, so what a count is to the loss is a factor c of one course
+    of errors for each sample and output, ``parts[y, t, b, o] = c[y, b, o] e[t, b, o]``. With
+    ``G_o[b, b'] = <r_bo, r_b'o>`` of ``r_bo = sum over t of e trace`` and ``C_b = sum over y of
+    share c c'``, the squared inner products of two samples add up over kinds to
+
+        sum over o and o' of  C_b[o, o'] C_b'[o, o'] G_o[b, b'] G_o'[b, b']
+
+    which takes as many times fewer products as there are pairs of kinds.
+
+    Returns
+    -------
+    alone, every, own : float
+        As `_of_any`.
+    """
+    size = parts.square().sum(1)  # kinds, samples, outputs
+    largest = size.argmax(0)
+    course = parts.gather(0, largest[None, None].expand(1, *parts.shape[1:]))[0]
+    against = course.square().sum(0).clamp_min(1e-300)
+    factor = torch.einsum("ytbo,tbo->ybo", parts, course) / against
+    if bool(((parts - factor[:, None] * course).square().sum(1) > SAME**2 * against).any()):
+        return None
+    alike = torch.einsum("y,ybo,ybp->bop", share, factor, factor)
+    rows = _product(course, trace).transpose(0, 1)
+    inner = rows @ rows.mT  # outputs, samples, samples
+    pairs = torch.zeros_like(inner[0])
+    for o, p in itertools.combinations_with_replacement(range(len(inner)), 2):
+        both = torch.outer(alike[:, o, p], alike[:, o, p]) * inner[o] * inner[p]
+        pairs += both if o == p else 2 * both
+    alone = torch.einsum("boo,obb->", alike, inner)
+    return float(alone), float(pairs.sum()), float(pairs.diagonal().sum())
+
+
+def _of_any(parts: Tensor, trace: Tensor, share: Tensor) -> tuple[float, float, float]:
+    """Work out sums of squares for any loss.
+
+    Returns
+    -------
+    alone : float
+        Mean of the squared length of what samples contribute, added up.
+    every, own : float
+        Squared inner products of all pairs of samples, and of samples with themselves, added up
+        over kinds by their shares.
+    """
+    each = torch.stack([_product(part, trace).flatten(1) for part in parts], 1)
+    weighed = (each * share.sqrt()[:, None]).flatten(0, 1)
+    shape = (*each.shape[:2], *each.shape[:2])
+    pairs = (weighed @ weighed.T).square().reshape(shape).sum((1, 3))
+    return float(weighed.square().sum()), float(pairs.sum()), float(pairs.diagonal().sum())
 
 
 def gradmax(
