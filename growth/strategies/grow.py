@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from growth.config import Experiment
     from growth.host import Host
+    from growth.initialise import Need
     from growth.model import Expert
     from growth.strategies.base import Progress, Stored
     from growth.streams import Batch, Stream, Task
@@ -52,10 +53,10 @@ class Grow(Growing):
         self.meter.start({})
         before = self.spent
         window = self.window(task)
-        expert = self.look(task, window)
+        expert, need = self.look(task, window)
         if expert is not None:
             self.take_up(expert)
-            self.train(expert, task, window, progress)
+            self.train(expert, task, window, progress, need)
         elif self.no_room and (nearest := self.make_do(task)) is not None:
             known, rows = of_labels(task, nearest.classes)
             if rows.size:
@@ -65,13 +66,18 @@ class Grow(Growing):
         progress(1.0)
 
     def train(
-        self, expert: Expert, task: Task, window: NDArray[np.int64], progress: Progress
-    ) -> None:
-        """Widen and train in turns as long as it pays; then freeze and describe the expert."""
+        self, expert: Expert, task: Task, window: NDArray[np.int64], progress: Progress,
+        need: Need | None = None,
+    ) -> None:  # fmt: skip
+        """Widen and train in turns as long as it pays; then freeze and describe the expert.
+
+        What the expert needs on the window at first is measured unless it is known.
+        """
         rounds, grown = self.experiment.grow.rounds, False
         for done in range(rounds):
-            if not self.widen(expert, task, window):
+            if not self.widen(expert, task, window, need=need):
                 break
+            need = None
 
             def within(share: float, done: int = done) -> None:
                 progress((done + share) / rounds)
@@ -98,8 +104,8 @@ class Grow(Growing):
         picked: NDArray[np.int64] = self.rng.permutation(len(task.train_labels))[:size]
         return picked
 
-    def look(self, task: Task, window: NDArray[np.int64]) -> Expert | None:
-        """Decide what to do about a task; return the expert to train, if any."""
+    def look(self, task: Task, window: NDArray[np.int64]) -> tuple[Expert | None, Need]:
+        """Decide what to do about a task; return the expert to train, if any, and its need."""
         inputs = task.train_inputs[window]
         novelty = self.gate.novelty(inputs)
         nobody = self.gate.responsibilities(inputs, self.experiment.gate.nobody)[:, 0]
@@ -126,16 +132,16 @@ class Grow(Growing):
             "decided_by": "labels" if by_labels else "inputs",
         }
         if action == "new expert":
-            return self.open(task, evidence, need)
+            return self.open(task, evidence, need), need  # that of the trial is its own
         if candidate is None:
             action = "none"  # labels that nobody knows, but nothing coherent to learn
         where = None if candidate is None else self.experts.index(candidate)
         self.record(action, task, where, 0, None, evidence)
         if action == "widen" and candidate is not None:
-            return candidate
+            return candidate, need
         if action == "reuse" and candidate is not None:
             self.recognise(candidate, task)
-        return None
+        return None, need
 
     # kept ---------------------------------------------------------------------------------
 

@@ -100,7 +100,7 @@ class Settings:
     stuck : int
         Batches on end of need without novelty to widen.
     rest : int
-        Batches without action after one, and at the beginning.
+        Batches without action after a new expert or a reuse, and at the beginning.
     prototypes, learning : int
         As in `Novelty`.
     """
@@ -127,7 +127,7 @@ class Trigger(Remembers):
     With the novelty n of each batch, the doubt is ``max(0, doubt + n - allowance)``. The need
     is `need_norm` of the samples, weighed by nobody's share while there is doubt, in standard
     deviations of what it was on known batches, at least `SPREAD` of the largest need so far; or
-    while there is doubt what the mean loss is above that of known batches, if that is more.
+    while there is doubt what their loss, so weighed, is above that of known batches, if that is more.
     Needs of several batches, as many as there has been doubt, are put together as
     ``sum of z / sqrt(batches)``.
 
@@ -226,8 +226,8 @@ class Trigger(Remembers):
         least = SPREAD * self.largest
         # Without a past, what is doubted counts from what there is of one, and nothing else.
         need = past.score(norm, least) if new or past.count >= FIRST else 0.0
-        if new:
-            need = max(need, self.missed(seen, nearest))
+        if share is not None:
+            need = max(need, self.missed(seen, share, nearest))
         self.count(need, label_dependence(seen.inputs, seen.labels), nearest, new)
         if not new:
             most = past.mean + self.settings.need_above * max(past.variance**0.5, least)
@@ -238,20 +238,21 @@ class Trigger(Remembers):
         doubt = self.doubt
         action = self.act(seen, nearest) if self.since > self.settings.rest else "none"
         if action != "none":
-            self.since = 0.0
+            # Who widens an expert goes on with it: a task that comes then need not wait.
+            self.since = self.since if action == "widen" else 0.0
             self.calm()
         return Action(action, self.active, need, novelty, not new, doubt)
 
-    def missed(self, seen: Observation, nearest: int) -> float:
-        """How far the loss on a doubted batch is above that on known ones, a z-score.
+    def missed(self, seen: Observation, share: NDArray[np.float64], nearest: int) -> float:
+        """How far the loss on what nobody knows is above that on known batches, a z-score.
 
         Need is agreement between samples: where a batch has hardly two of a class, it is weak
         although nothing is right.
         """
-        past = self.losses[nearest]
-        return (
-            past.score(mean_loss(seen), SPREAD * past.mean) if past.count >= FIRST else 0.0
-        )
+        past, strange = self.losses[nearest], float(share.sum())
+        if past.count < FIRST or strange <= 0:
+            return 0.0
+        return past.score(float(share @ seen.losses) / strange, SPREAD * past.mean)
 
     def count(self, need: float, meaning: float, nearest: int, new: bool) -> None:
         """Count batches on end that are doubted, or stuck, or another expert's."""

@@ -352,9 +352,9 @@ def test_label_noise_is_no_need_neither_for_a_fresh_nor_for_a_trained_expert(
 # --- the score of a need, worked out two ways ----------------------------------------------
 
 
-def brute_force(together, parts, trace, share):
+def brute_force(together, parts, spikes, share):
     """The score as it is defined, from the contribution of every sample and kind."""
-    each = torch.einsum("ytbo,tbi->byoi", parts, trace).flatten(2)
+    each = torch.einsum("ytbo,tbi->byoi", parts, spikes).flatten(2)
     weighed = each * share.sqrt()[:, None]
     samples = range(len(weighed))
     spread = 2 * sum(
@@ -376,12 +376,11 @@ def test_the_score_is_that_of_its_definition(kinds, counted):
     parts = draw(kinds, steps, samples, outputs)
     if counted:  # a loss of spike counts: one course of errors, and a factor for each kind
         parts = draw(kinds, 1, samples, outputs) * draw(1, steps, samples, outputs)
-    trace, share = draw(steps, samples, inputs), torch.full((kinds,), 1 / kinds).double()
+    spikes, share = draw(steps, samples, inputs), torch.full((kinds,), 1 / kinds).double()
     together = draw(outputs, inputs)
-    assert (needs._of_counts(parts, trace, share) is not None) == (counted or kinds == 1)
-    assert needs._score(together, parts, trace, share) == pytest.approx(
-        brute_force(together, parts, trace, share), rel=1e-9
-    )
+    assert (needs._course(parts) is not None) == (counted or kinds == 1)
+    (score,) = needs._scores(spikes, (together, parts, share))
+    assert score == pytest.approx(brute_force(together, parts, spikes, share), rel=1e-9)
 
 
 @pytest.mark.parametrize("loss", ["ce", "mse"])
@@ -390,7 +389,7 @@ def test_losses_of_counts_take_the_short_way_to_the_same_need(loss, monkeypatch)
     short = measure_need(expert, spikes, targets, LOSSES[loss])
     taken = []
     any_loss = needs._of_any
-    monkeypatch.setattr(needs, "_of_counts", lambda *given: None)
+    monkeypatch.setattr(needs, "_course", lambda *given: None)
     monkeypatch.setattr(
         needs, "_of_any", lambda *given: taken.append(1) or any_loss(*given)
     )
