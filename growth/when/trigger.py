@@ -127,8 +127,8 @@ class Trigger(Remembers):
     With the novelty n of each batch, the doubt is ``max(0, doubt + n - allowance)``. The need
     is `need_norm` of the samples, weighed by nobody's share while there is doubt, in standard
     deviations of what it was on known batches, at least `SPREAD` of the largest need so far; or
-    while there is doubt what their loss, so weighed, is above that of known batches, if that is more.
-    Needs of several batches, as many as there has been doubt, are put together as
+    while there is doubt what their loss, so weighed, is above that of known batches, if that is
+    more. Needs of several batches, as many as there has been doubt, are put together as
     ``sum of z / sqrt(batches)``.
 
     Parameters
