@@ -350,7 +350,8 @@ class Freely:
         learner = self.learner
         hidden = learner.trained.into_hidden.shape[0]
         more = hidden and len(learner.trained.classes) > learner.protected_outputs
-        if hidden == learner.protected and not more:
+        frozen = hidden == learner.protected and not more
+        if frozen and not learner.experiment.grow.plasticity:
             return
         if learner.lasting is None:
             learner.lasting = learner.optimiser()
