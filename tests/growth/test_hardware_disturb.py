@@ -365,9 +365,7 @@ def test_neurons_behind_a_kernel_get_thresholds_at_their_first_call():
         model[1](model[0](torch.ones(3, 1, 4, 4)), membrane)
         assert model[1].threshold is first
     assert model[1].threshold.ndim == 0
-    with pytest.raises(MosaicError, match="1 was not called inside"):
-        with disturb(model, Disturbance(threshold_mismatch=0.1), seeded()):
-            pass
+    refused(model, "1 was not called inside", Disturbance(threshold_mismatch=0.1))
 
 
 def test_half_precision_weights_of_another_dtype_keep_it():
@@ -399,9 +397,9 @@ def test_an_effect_that_is_not_on_weights_or_neurons_is_refused():
 
 def refused(model, words, setting=None, generator=None, **more):
     setting = setting or Disturbance(weight_noise=0.1)
-    with pytest.raises(MosaicError, match=words):
-        with disturb(model, setting, generator or seeded(), **more):
-            pass
+    block = disturb(model, setting, generator or seeded(), **more)
+    with pytest.raises(MosaicError, match=words), block:
+        pass
     return model
 
 
