@@ -101,14 +101,14 @@ def test_hard_connections_cost_what_the_simulator_bills(seed, gone, narrow):
     strength = torch.cat([torch.ones(3, 6), connection_strength(net, 0.0)])
     target(float(counts[3:].sum()))
     found = energy(counts, strength)
-    assert found.item() == pytest.approx(wanted, rel=1e-9)
+    assert found.item() == pytest.approx(wanted, rel=1e-6, abs=0)
 
 
 def test_a_run_of_the_model_costs_what_the_chip_bills_for_it():
     net = small(2)
     with torch.no_grad():  # one size of weights: levels change nothing
-        for weight in net.parameters():
-            weight.copy_(weight.sign() * 0.5)
+        net.incoming.copy_(net.incoming.abs().sign() * 0.5)
+        net.recurrent.copy_(net.recurrent.sign() * 0.5)
     spikes = (
         torch.rand(20, 3, 3, generator=torch.Generator().manual_seed(1)) < 0.5
     ).float()
@@ -116,9 +116,14 @@ def test_a_run_of_the_model_costs_what_the_chip_bills_for_it():
     energy = RoutingEnergy(net.to_network(), CHIP, net.placement(CHIP), routing, RRAM)
     activity = net.run(spikes)
     wanted, recording = billed(net, CHIP, routing, spikes)
+    assert activity.spikes.mean() > 0.05
     assert np.array_equal(recording.counts[:, 3:].sum(), activity.spikes.sum().item())
-    assert energy.of_run(net, activity, spikes, scale=0.0).item() == pytest.approx(wanted)
-    assert energy.of_run(net, activity, spikes, scale=1e-3).item() == pytest.approx(wanted)
+    assert energy.of_run(net, activity, spikes, scale=0.0).item() == pytest.approx(
+        wanted, rel=1e-6, abs=0
+    )
+    assert energy.of_run(net, activity, spikes, scale=1e-3).item() == pytest.approx(
+        wanted, rel=1e-6, abs=0
+    )
 
 
 def test_between_there_and_gone_it_is_the_mean_over_networks_drawn_so():
@@ -186,7 +191,7 @@ def test_the_strength_of_a_connection_is_by_the_norm_of_its_weights():
 
 
 def test_the_rate_penalty_is_the_published_one():
-    z = torch.rand(5, 3, 7)
+    z = torch.rand(5, 3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     wanted = 10 * (5 - 10 * z.mean()) ** 2
     assert 1000 * rate_penalty(z, 0.5).item() == pytest.approx(wanted.item(), rel=1e-5)
     each = np.mean([(z[..., j].mean() - 0.1) ** 2 for j in range(7)])
