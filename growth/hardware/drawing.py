@@ -81,8 +81,7 @@ def connectivity_matrix(net: TiledNetwork, *, ax: Axes, title: str | None = None
     ax.set(xlabel="from tile", ylabel="to tile")
     if title is not None:
         ax.set_title(title)
-    assert ax.figure is not None
-    bar = ax.figure.colorbar(image, ax=ax, label="weight", fraction=0.046, pad=0.03)
+    bar = ax.figure.colorbar(image, cax=ax.inset_axes((1.03, 0, 0.045, 1)), label="weight")
     named = [-most, -most / 4, 0, most / 4, most]
     bar.set_ticks(named, labels=[f"{x:.2g}".replace("-", "\N{MINUS SIGN}") for x in named])
     return ax
