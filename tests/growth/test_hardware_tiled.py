@@ -253,7 +253,9 @@ def test_presets_have_the_published_sizes():
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"inputs": 0}, "inputs is 0"), ({"inputs": 13}, "do not enter 4 tiles"),
-    ({"input_tiles": 1}, "at most 4 enter"), ({"outputs": 13}, "outputs is 13"),
+    ({"input_tiles": 1}, "from 1 to 4 enter"), ({"input_tiles": 0}, "input_tiles is 0"),
+    ({"inputs": 2, "input_tiles": 3}, "2 inputs do not enter 3 tiles"),
+    ({"inputs": 2.0}, "inputs is 2.0"), ({"outputs": 13}, "outputs is 13"),
     ({"rows": 1, "columns": 3, "outputs": 5}, "in a single row"),
     ({"readout": "rate"}, "readout is 'rate'"), ({"surrogate": "x"}, "surrogate is 'x'"),
     ({"beta": 1.5}, "beta is 1.5"), ({"threshold": 0}, "threshold is 0"),
