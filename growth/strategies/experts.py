@@ -299,20 +299,23 @@ class Experts(Strategy):
     def remarks(self, fired: Counts, labels: NDArray[np.int64]) -> dict[str, Any]:
         """Share of samples of known classes whose own expert has the largest weight.
 
-        If gate neurons score classes, also how many they would have named right alone.
+        Where experts share labels, a label does not tell whose it is, and there is none. If gate
+        neurons score classes, also how many they would have named right alone.
         """
         gates = [fired[f"expert {number}/gate"] for number in range(len(self.experts))]
-        best = responsibilities(gates, gain=self.experiment.gate.gain)
         owner = {
             label: e for e, expert in enumerate(self.experts) for label in expert.classes
         }
         known = np.isin(labels, list(owner))
-        right = [owner[int(label)] for label in labels[known]]
-        chosen = best[known].argmax(1)
-        found = {
-            "gate_hits": float((chosen == right).mean()),
-            "adjusted_rand": adjusted_rand(chosen, right),
-        }
+        found = {}
+        if not self.overlap:
+            right = [owner[int(label)] for label in labels[known]]
+            best = responsibilities(gates, gain=self.experiment.gate.gain)
+            chosen = best[known].argmax(1)
+            found = {
+                "gate_hits": float((chosen == right).mean()),
+                "adjusted_rand": adjusted_rand(chosen, right),
+            }
         if self.scored is not None:
             classes = np.concatenate([expert.classes for expert in self.experts])
             named = classes[np.column_stack(gates)[known].argmax(1)]

@@ -63,3 +63,11 @@ def test_what_an_expert_came_to_is_on_the_ledger_and_in_the_checkpoint(taught, t
     other = Grow(taught.experiment, two, taught.host, 0)
     other.load_state(taught.state())
     assert other.handled == taught.handled == {0: pytest.approx(taught.handled[0])}
+
+
+def test_labels_that_two_experts_share_do_not_tell_whose_a_sample_is(taught, two):
+    fired = {f"expert {e}/gate": np.eye(10, dtype=np.int64) for e in range(2)}
+    assert set(taught.remarks(fired, np.arange(10))) == {"gate_hits", "adjusted_rand"}
+    taught.learn(two.tasks[1], tiny.quiet)
+    assert len(taught.experts) == 2
+    assert taught.remarks(fired, np.arange(10)) == {}
