@@ -179,7 +179,7 @@ def draw(
         seconds = [sum(float(row[step]) for step in steps) for row in rows]
         ax.plot(tasks, seconds, linestyle="", marker=marker, markersize=4, label=label)
     ax.set(xlabel="task", ylabel="CPU time of the task [s]")
-    ax.set_ylim(0, 2.4)
+    ax.set_ylim(0, 1)
     ax.legend(loc="upper left")
     ax = axes[1, 2]
     for (label, values), style in zip(full.items(), ("-", "--", ":"), strict=False):
