@@ -175,3 +175,47 @@ def rewrite(weight, most, level):
             changed += now != level[i, j]
             level[i, j] = now
     return changed
+
+
+@njit(**KERNEL)
+def pass_on(fired, rows, current):
+    """Add to the current of each sample the rows of the neurons that fire.
+
+    Parameters
+    ----------
+    fired : float32 or float64 array, (samples, neurons)
+        0 or 1.
+    rows : array of the same type, (neurons, targets)
+    current : array of the same type, (samples, targets)
+        Added to.
+    """
+    samples, neurons = fired.shape
+    for k in range(samples):
+        into = current[k]
+        for j in range(neurons):
+            if fired[k, j] > 0:
+                row = rows[j]
+                for i in range(row.size):
+                    into[i] += row[i]
+
+
+@njit(**KERNEL)
+def credit(fired, total, by_row):
+    """Add to the row of each neuron the gradients at the times at which it fired.
+
+    Parameters
+    ----------
+    fired : float32 or float64 array, (times, neurons)
+        0 or 1.
+    total : array of the same type, (times, targets)
+    by_row : array of the same type, (neurons, targets)
+        Added to.
+    """
+    times, neurons = fired.shape
+    for j in range(neurons):  # one row at a time stays in the cache
+        into = by_row[j]
+        for k in range(times):
+            if fired[k, j] > 0:
+                by = total[k]
+                for i in range(into.size):
+                    into[i] += by[i]
