@@ -171,7 +171,8 @@ def mitbih_anomaly(seed: int, steps: int = 32, threshold: float = 0.15) -> Datas
         names = ("beats", "aami", "split", "record", "sample", "rr_prev")
         beats, kinds, split, record, at, interval = (file[name] for name in names)
     height = np.ptp(beats, axis=1).astype(np.float64)
-    signals = np.zeros((*beats.shape, 4))
+    shapes = _parts("mitbih-anomaly", beats[..., None], steps)[..., 0]
+    signals = np.zeros((*shapes.shape, 4))
     for one in np.unique(record):
         rows = np.flatnonzero(record == one)
         rows = rows[np.argsort(at[rows], kind="stable")]
@@ -179,15 +180,14 @@ def mitbih_anomaly(seed: int, steps: int = 32, threshold: float = 0.15) -> Datas
         log = np.log(np.where(interval[rows] > 0, interval[rows], interval[rows[1]]))
         early = log - _before(log, PAST_INTERVALS)
         usual = USUAL_FLOOR + _before(np.abs(early), PAST_BEATS)
-        unit = _before(height[rows], PAST_BEATS)[:, None]
-        shape = beats[rows].astype(np.float64)
-        signals[rows, :, 0] = shape / unit / threshold
-        signals[rows, :, 1] = (shape - _before(shape, PAST_BEATS)) / unit / threshold
-        signals[rows, :, 2] = (early / INTERVAL_THRESHOLD)[:, None]
-        signals[rows, :, 3] = (early / usual / UNUSUAL_THRESHOLD)[:, None]
-    return _beats(
-        "mitbih-anomaly", signals, kinds > 0, split == 1, split == 2, 2, seed, steps, 1.0,
-        steady=2, origin=record,
+        unit = threshold * _before(height[rows], PAST_BEATS)[:, None]
+        signals[rows, :, 0] = shapes[rows] / unit
+        signals[rows, :, 1] = (shapes[rows] - _before(shapes[rows], PAST_BEATS)) / unit
+        signals[rows, 1:, 2] = (early / INTERVAL_THRESHOLD)[:, None]
+        signals[rows, 1:, 3] = (early / usual / UNUSUAL_THRESHOLD)[:, None]
+    return _divided(
+        "mitbih-anomaly", delta(signals, 1.0), kinds > 0, split == 1, split == 2, 2, seed,
+        origin=record,
     )  # fmt: skip
 
 
@@ -284,34 +284,46 @@ def _beats(
     seed: int,
     steps: int,
     threshold: float,
-    *,
-    steady: int = 0,
-    origin: NDArray[Any] | None = None,
 ) -> Dataset:
-    """Encode signals, (samples, time) or (samples, time, signals), as spikes of up and down.
+    """Encode one signal a sample, (samples, time), as spikes of up and down."""
+    kept = train | test
+    spikes = np.zeros((len(signal), steps, 2), np.bool_)
+    spikes[kept] = delta(_parts(name, signal[kept][..., None], steps), threshold)
+    return _divided(name, spikes, labels, train, test, classes, seed)
 
-    The last `steady` ones do not move: they step from 0 to their value.
-    """
+
+def _parts(name: str, signal: NDArray[Any], steps: int) -> NDArray[np.float64]:
+    """Mean of equal parts of signals, (samples, time, signals) to (samples, steps, signals)."""
     length = signal.shape[1]
-    many = signal.reshape(len(signal), length, -1)
     if steps < 1 or length % steps:
         divisors = [n for n in range(1, length + 1) if not length % n]
         raise ConfigError(
             f"steps is {steps}; a beat of {name} has {length} samples, so it needs one of "
             f"{divisors}."
         )
+    mean: NDArray[np.float64] = signal.reshape(
+        len(signal), steps, length // steps, -1
+    ).mean(2, dtype=np.float64)
+    return mean
+
+
+def _divided(
+    name: str,
+    spikes: NDArray[np.bool_],
+    labels: NDArray[Any],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    classes: int,
+    seed: int,
+    *,
+    origin: NDArray[Any] | None = None,
+) -> Dataset:
+    """Training samples in random order, test samples as they stand."""
     order = np.random.default_rng(seed).permutation(np.nonzero(train)[0])
     held = np.nonzero(test)[0]
-
-    def encode(index: NDArray[np.int64]) -> NDArray[np.bool_]:
-        parts = many[index].reshape(len(index), steps, length // steps, -1)
-        mean = parts.mean(2, dtype=np.float64)
-        mean[:, 0, mean.shape[2] - steady :] = 0
-        return delta(mean, threshold)
-
     kinds = labels.astype(np.int64)
     return Dataset(
-        name, encode(order), kinds[order], encode(held), kinds[held], classes,
+        name, spikes[order], kinds[order], spikes[held], kinds[held], classes,
         origin=None if origin is None else origin[order].astype(np.int64),
     )  # fmt: skip
 
