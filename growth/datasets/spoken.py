@@ -98,7 +98,7 @@ def _dataset(
 ) -> Dataset:
     if size not in (PADDED, CHANNELS):
         raise ConfigError(f"size is {size}; {name} can be had with {PADDED} or {CHANNELS}.")
-    found = []
+    found: list[NDArray[Any]] = []
     for each in ("train", part):
         spikes, said = read_spikes(_path(name, each), steps, seconds=seconds, most=most)
         if size == PADDED:

@@ -14,7 +14,8 @@ from growth.hardware.routable import skeleton
 from growth.showcase.plan import Lines
 from growth.showcase.train import answers
 from growth.simulation import bill, make_technology
-from mosaic_sim import Chip, Device, compile_program, least_lines, price, route, simulate, writes
+from mosaic_sim import Chip, Device, compile_program, price, route, simulate, writes
+from mosaic_sim.fit import least_lines
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,9 +62,7 @@ def fewest_lines(model: TiledNetwork) -> Lines:
         skeleton(model), roomy, model.placement(roomy), routings=ROUTINGS
     )
     chip = min(found, key=lambda one: sum(one.devices.values()))
-    return Lines(
-        tile_lines=chip.tile_lines, r0_lines=chip.r0_lines, r1_lines=chip.r1_lines
-    )
+    return Lines(tile_lines=chip.tile_lines, r0_lines=chip.r0_lines, r1_lines=chip.r1_lines)
 
 
 def evaluate(

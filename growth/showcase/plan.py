@@ -63,7 +63,10 @@ class DataPlan(Section):
 
 
 class NetPlan(Section):
-    """The network, see `growth.hardware.TiledNetwork`; `input_gain` scales its first input weights."""
+    """The network: arguments of `growth.hardware.TiledNetwork`.
+
+    `input_gain` multiplies its first input weights.
+    """
 
     rows: Size = 2
     columns: Size = 2
@@ -199,7 +202,7 @@ class ShowcasePlan(Section):
     levels: int = Field(default=16, ge=2, le=256)
     technology: str = "rram-130nm"
     lines: Lines | None = None
-    dies: dict[str, tuple[str, ...]] = {"5 % noise": ("programming",)}
+    dies: dict[str, tuple[str, ...]] = Field(default={"5 % noise": ("programming",)})
     die_count: int = Field(default=20, ge=1)
     chip_samples: int = Field(default=500, ge=1)
     noise_curve: tuple[Annotated[float, Field(ge=0)], ...] = (0, 0.01, 0.05, 0.1, 0.15, 0.2)

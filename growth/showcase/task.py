@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -105,16 +105,17 @@ def _chances(
 ) -> NDArray[np.float64]:
     """Labels equally often; in a label, samples of an origin by the root of their number."""
     who = np.zeros(len(labels), np.int64) if origin is None else origin
-    pairs, which, count = np.unique(
+    _, which, count = np.unique(
         np.stack([labels, who]), axis=1, return_inverse=True, return_counts=True
     )
-    chance: NDArray[np.float64] = count[which.ravel()] ** -0.5
+    chance = np.asarray(count, np.float64)[which.ravel()] ** -0.5
     total = np.bincount(labels, chance)
     chance /= total[labels]
-    return chance / chance.sum()
+    share: NDArray[np.float64] = chance / chance.sum()
+    return share
 
 
-def _spikes(data: Dataset, stored: NDArray[np.generic], plan: DataPlan) -> NDArray[np.bool_]:
+def _spikes(data: Dataset, stored: NDArray[Any], plan: DataPlan) -> NDArray[np.bool_]:
     if data.steps is not None:
         if plan.pool > 1 or plan.encoding != "regular":
             raise ConfigError(

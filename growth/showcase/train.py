@@ -21,18 +21,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from growth.hardware import Activity
     from growth.showcase.plan import Cell, ShowcasePlan, Variant
     from growth.showcase.task import Task
-    from growth.simulation import Technology
-    from mosaic_sim import Chip
+    from growth.simulation import Chip, Technology
 
 __all__ = ["answers", "build", "train", "trim"]
 
 ROWS = 500
 """Samples that are evaluated at once."""
-
-Extra = "Callable[[Activity, Tensor], Tensor]"
 
 
 def build(plan: ShowcasePlan, cell: Cell, channels: int, labels: int) -> TiledNetwork:
@@ -44,7 +40,7 @@ def build(plan: ShowcasePlan, cell: Cell, channels: int, labels: int) -> TiledNe
         input_tiles=net.input_tiles, slope=net.slope, gain=net.gain, seed=cell.seed,
     )  # fmt: skip
     with torch.no_grad():
-        model.incoming *= net.input_gain
+        model.incoming.mul_(net.input_gain)
     return model
 
 
@@ -98,7 +94,10 @@ def train(
         total = 0.0
         for k in range(batches):
             rows = order[k * settings.batch : (k + 1) * settings.batch]
-            spikes, labels = _given(task.train[rows]), torch.from_numpy(task.train_labels[rows])
+            spikes, labels = (
+                _given(task.train[rows]),
+                torch.from_numpy(task.train_labels[rows]),
+            )
             at = (epoch + k / batches) / settings.epochs
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * at)) / 2
@@ -166,7 +165,7 @@ def trim(model: TiledNetwork, levels: int) -> int:
     kept = there.reshape(tiles, k, -1).any(1).t() | model.own
     gone = model.reach & ~kept
     model.reach &= kept
-    model.recurrent *= model.mask
+    model.recurrent.mul_(model.mask)
     return int(gone.sum())
 
 
@@ -185,7 +184,9 @@ def _order(task: Task, number: int, seed: int, epoch: int) -> NDArray[np.int64]:
     if task.chance is not None:
         return rng.choice(len(task.train), number, p=task.chance)
     rounds = -(-number // len(task.train))
-    return np.concatenate([rng.permutation(len(task.train)) for _ in range(rounds)])[:number]
+    return np.concatenate([rng.permutation(len(task.train)) for _ in range(rounds)])[
+        :number
+    ]
 
 
 def _loss(
@@ -207,8 +208,8 @@ def _regulariser(
         return lambda activity, spikes: variant.strength * hop_penalty(model, prices)
     energy = RoutingEnergy.of(model, chip, technology)
     factor = variant.strength * steps * 1e9  # nJ of an inference
-    return lambda activity, spikes: factor * energy.of_run(
-        model, activity, spikes, variant.scale
+    return lambda activity, spikes: (
+        factor * energy.of_run(model, activity, spikes, variant.scale)
     )
 
 
