@@ -118,6 +118,8 @@ def evaluate(
         "balanced": balanced(said, right),
         "accuracy": float((said == right).mean()),
         "samples": len(right),
+        "right": [int((said[right == one] == one).sum()) for one in np.unique(right)],
+        "of": [int((right == one).sum()) for one in np.unique(right)],
         "chip_samples": len(rows),
         "float": float((said[rows] == wanted).mean()),
         "ideal": share(ideal),
@@ -137,6 +139,7 @@ def evaluate(
         "synapses": network.synapses,
         "connections": int((model.reach & ~model.own).sum()),
         "chip": {key: value for key, value in asdict(chip).items() if isinstance(value, int)},
+        "devices": sum(chip.devices.values()),
         "bill": bill(report, writes(None, program)),
     }  # fmt: skip
 

@@ -83,7 +83,8 @@ class TrainPlan(Section):
     """Training: cross entropy of spike counts times `sharpness`, AdamW, rate falling as a cosine.
 
     An epoch draws `epoch_samples`, all training samples by default. Gradients are scaled down to
-    a norm of `clip`.
+    a norm of `clip`. After each update weights are clipped to `largest` standard deviations of
+    their layer, as in the published training code, since noise is a share of the largest.
     """
 
     epochs: int = Field(default=10, ge=1)
@@ -93,6 +94,7 @@ class TrainPlan(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     sharpness: float = Field(default=0.3, gt=0)
     clip: float = Field(default=1.0, gt=0)
+    largest: float | None = Field(default=2.5, gt=0)
 
 
 class Lines(Section):

@@ -36,11 +36,6 @@ def routing_energy(result: Mapping[str, Any]) -> float:
     return float(result["bill"]["by_component"].get("routing", 0.0))
 
 
-def devices(result: Mapping[str, Any]) -> int:
-    """Devices of the chip."""
-    return int(sum(result["bill"]["devices"].values()))
-
-
 def curve_of(
     plan: ShowcasePlan, results: Sequence[Mapping[str, Any]]
 ) -> list[tuple[float, Estimate]]:
@@ -118,7 +113,7 @@ def _price_grid(
                 label,
                 f"{chip['rows']} × {chip['columns']} × {chip['neurons_per_tile']}",
                 f"{chip['tile_lines']}/{chip['r0_lines']}/{chip['r1_lines']}",
-                engineering(_mean(map(devices, results)), "", 3),
+                engineering(_mean(one["devices"] for one in results), "", 3),
                 f"{np.mean([one['connections'] for one in results]):,.0f}",
                 f"{np.mean([one['spikes'] for one in results]):,.0f}",
                 engineering(_mean(b["energy_per_inference"] for b in bills), "J", 3),
@@ -160,7 +155,8 @@ COLUMNS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     "routing": routing_energy,
     "hops": lambda one: one["bill"]["hops_per_inference"],
     "real_time_factor": lambda one: one["bill"]["timing"]["real_time_factor"],
-    "devices": devices,
+    "devices": lambda one: one["devices"],
+    "devices_in_use": lambda one: sum(one["bill"]["devices"].values()),
     "spikes": lambda one: one["spikes"],
     "connections": lambda one: one["connections"],
     "neurons": lambda one: one["neurons"],

@@ -110,6 +110,8 @@ def train(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimiser.step()
+            if settings.largest is not None:
+                clip_weights(model, settings.largest)
             total += loss.item()
         if variant.prune:
             # Not after the last epoch: what is new then would stay untrained.
@@ -167,6 +169,23 @@ def trim(model: TiledNetwork, levels: int) -> int:
     model.reach &= kept
     model.recurrent.mul_(model.mask)
     return int(gone.sum())
+
+
+@torch.no_grad()
+def clip_weights(model: TiledNetwork, largest: float) -> None:
+    """Clip input and recurrent weights to `largest` standard deviations of those that exist.
+
+    References
+    ----------
+    Code of T. Dalgaty et al., Nat. Commun. 15, 142, 2024 (EIS-Hub/Mosaic): 2.5.
+    """
+    for weight, mask in (
+        (model.incoming, model.input_mask), (model.recurrent, model.mask)
+    ):  # fmt: skip
+        there = weight[mask]
+        if there.numel() > 1:
+            limit = float(largest * there.std())
+            weight.clamp_(-limit, limit)
 
 
 def _given(spikes: NDArray[np.bool_]) -> Tensor:
