@@ -112,8 +112,11 @@ class Variant(Section):
     ----------
     label : str
     noise : float
-        Standard deviation of weights in training, as a share of the layer's largest, drawn for
-        each batch, on top of the levels of a device: hardware-aware training. 0: neither.
+        Hardware-aware training: weights on the levels of a device, with noise of this standard
+        deviation, drawn for each batch. 0: neither.
+    noise_of : str
+        What noise is a share of: the ``layer``'s largest weight, as published, or the range of
+        each ``device`` of a pair, as on a die.
     regulariser : str
         ``energy``: the routing energy that the simulator bills (`growth.hardware.RoutingEnergy`);
         ``mask``: the published penalty of hops; or ``none``.
@@ -137,6 +140,7 @@ class Variant(Section):
 
     label: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     noise: float = Field(default=0.0, ge=0)
+    noise_of: Literal["layer", "device"] = "device"
     regulariser: Literal["none", "energy", "mask"] = "none"
     strength: float = Field(default=0.0, ge=0)
     scale: float = Field(default=0.1, gt=0)

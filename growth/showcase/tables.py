@@ -57,6 +57,12 @@ def grids(plan: ShowcasePlan, results: Results) -> list[Grid]:
     ]
 
 
+def pooled(results: Sequence[Mapping[str, Any]]) -> float:
+    """Balanced accuracy of all folds together: small folds count by their samples."""
+    right, of = (np.sum([one[key] for one in results], 0) for key in ("right", "of"))
+    return float(np.mean(right / of))
+
+
 def _over(
     results: Sequence[Mapping[str, Any]], value: Callable[[Mapping[str, Any]], float]
 ) -> Estimate:
@@ -85,13 +91,16 @@ def _accuracy_grid(
             _over(results, lambda one: one["ideal"]).text(100),
             _over(results, lambda one: one["levels"]).text(100),
         ]
+        if plan.data.folds:
+            cells.insert(1, f"{100 * pooled(results):.1f}")
         for name in plan.dies:
             mean = estimate([float(np.mean(one["dies"][name])) for one in results])
             worst = min(min(one["dies"][name]) for one in results)
             cells.append(f"{mean.text(100)}; worst {100 * worst:.1f}")
         lines.append(tuple(cells))
     head = (
-        "trained", "torch, all, balanced", "torch", "ideal chip", f"{plan.levels} levels",
+        "trained", *(("folds pooled, balanced",) if plan.data.folds else ()),
+        "torch, all, balanced", "torch", "ideal chip", f"{plan.levels} levels",
         *(f"{plan.die_count} dies: {name}" for name in plan.dies),
     )  # fmt: skip
     title = (

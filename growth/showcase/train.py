@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,6 +78,7 @@ def train(
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
     )
+    seen = disturbance_of(variant, plan.levels, technology)
     extra = _regulariser(variant, model, chip, technology, plan.data.steps)
     number = settings.epoch_samples or len(task.train)
     batches = max(number // settings.batch, 1)
@@ -103,7 +105,7 @@ def train(
                 group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * at)) / 2
             optimiser.zero_grad()
             if variant.noise:
-                with disturb(model, Disturbance(variant.noise, plan.levels), noise):
+                with disturb(model, seen, noise):
                     loss = _loss(model, spikes, labels, settings.sharpness, extra)
             else:
                 loss = _loss(model, spikes, labels, settings.sharpness, extra)
@@ -169,6 +171,14 @@ def trim(model: TiledNetwork, levels: int) -> int:
     model.reach &= kept
     model.recurrent.mul_(model.mask)
     return int(gone.sum())
+
+
+def disturbance_of(variant: Variant, levels: int, technology: Technology) -> Disturbance:
+    """Return what a variant's training sees of a chip."""
+    if variant.noise_of == "layer":
+        return Disturbance(variant.noise, levels)
+    on_dies = Disturbance.of_technology(technology, levels=levels, effects=("programming",))
+    return replace(on_dies, weight_noise=variant.noise)
 
 
 @torch.no_grad()
