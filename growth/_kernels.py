@@ -205,17 +205,17 @@ def credit(fired, total, by_row):
 
     Parameters
     ----------
-    fired : float32 or float64 array, (times, neurons)
+    fired : float32 or float64 array, (neurons, times)
         0 or 1.
     total : array of the same type, (times, targets)
     by_row : array of the same type, (neurons, targets)
         Added to.
     """
-    times, neurons = fired.shape
+    neurons, times = fired.shape
     for j in range(neurons):  # one row at a time stays in the cache
         into = by_row[j]
         for k in range(times):
-            if fired[k, j] > 0:
+            if fired[j, k] > 0:
                 by = total[k]
                 for i in range(into.size):
                     into[i] += by[i]

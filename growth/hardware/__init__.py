@@ -10,6 +10,7 @@ from growth.hardware.regularise import (
     rate_penalty,
 )
 from growth.hardware.routable import Rewired, rewire
+from growth.hardware.small_world import SmallWorld, hop_histogram, local_share, small_world
 from growth.hardware.tiled import Activity, TiledNetwork, tiled_preset
 
 __all__ = [
@@ -18,13 +19,17 @@ __all__ = [
     "Disturbance",
     "Rewired",
     "RoutingEnergy",
+    "SmallWorld",
     "TauSpread",
     "TiledNetwork",
     "connection_strength",
     "disturb",
+    "hop_histogram",
     "hop_penalty",
     "hop_prices",
+    "local_share",
     "rate_penalty",
     "rewire",
+    "small_world",
     "tiled_preset",
 ]

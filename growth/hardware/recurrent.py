@@ -143,7 +143,7 @@ def _credit(fired: Tensor, total: Tensor) -> Tensor:
     if float(fired.mean()) > FEW:
         return total.t() @ fired
     by_row = torch.zeros(fired.shape[1], total.shape[1], dtype=fired.dtype)
-    _kernels.credit(fired.numpy(), total.numpy(), by_row.numpy())
+    _kernels.credit(fired.t().contiguous().numpy(), total.numpy(), by_row.numpy())
     return by_row.t()
 
 
