@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,13 @@ import numpy as np
 import torch
 
 from growth.dies import run_dies
-from growth.hardware import Disturbance, disturb
+from growth.hardware import Disturbance, disturb, rewire
 from growth.hardware.routable import skeleton
 from growth.showcase.plan import Lines
 from growth.showcase.train import answers
 from growth.simulation import bill, make_technology
 from mosaic_sim import Chip, Device, compile_program, price, route, simulate, writes
+from mosaic_sim.errors import CapacityError
 from mosaic_sim.fit import least_lines
 
 if TYPE_CHECKING:
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
     from growth.hardware import TiledNetwork
     from growth.showcase.plan import ShowcasePlan
     from growth.showcase.task import Task
-    from mosaic_sim import Recording, Technology
+    from mosaic_sim import Recording, Routing, Technology
 
-__all__ = ["chip_of", "evaluate", "fewest_lines", "noise_curve", "technology_of"]
+__all__ = ["chip_of", "evaluate", "fewest_lines", "noise_curve", "routed", "technology_of"]
 
+NOTHING = 1e-30
+"""Weight from which on a connection is there."""
 ROUTINGS = 30
 """That the search for the fewest lines may try beyond its first orders."""
 
@@ -101,9 +105,8 @@ def evaluate(
     right = task.test_labels
     spikes, wanted = task.test[rows], right[rows]
     network, placement = model.to_network(), model.placement(chip)
-    routing = route(network, chip, placement)
     program = compile_program(
-        network, chip, placement, routing, device=Device(levels=plan.levels)
+        network, chip, placement, routed(model, chip), device=Device(levels=plan.levels)
     )
     exact = program._replace(weight=network.weight)
     ideal, levels = simulate(exact, spikes, threads=1), simulate(program, spikes, threads=1)
@@ -142,6 +145,31 @@ def evaluate(
         "devices": sum(chip.devices.values()),
         "bill": bill(report, writes(None, program)),
     }  # fmt: skip
+
+
+def routed(model: TiledNetwork, chip: Chip) -> Routing:
+    """Route a network on a chip.
+
+    A network that was pruned for this chip is known to have a routing, which a search from
+    nothing may miss; then the one is taken that pruning would find.
+
+    Raises
+    ------
+    CapacityError
+        If there are connections for which no routing with all others is found.
+    """
+    network, placement = model.to_network(), model.placement(chip)
+    try:
+        return route(network, chip, placement)
+    except CapacityError:
+        trial = copy.deepcopy(model)
+        done = rewire(
+            trial, chip, profile={}, threshold=NOTHING, keep=1,
+            generator=torch.Generator().manual_seed(0),
+        )  # fmt: skip
+        if len(done.refused):
+            raise
+        return route(network, chip, placement, keep=done.routing, rip=True)
 
 
 def noise_curve(

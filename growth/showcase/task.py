@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,7 @@ def load_task(plan: DataPlan, seed: int) -> Task:
         If the data set is unknown or absent, or has no such size, steps, or squares to pool.
     """
     # The order of training samples is drawn here, so files are read alike for all seeds.
-    data = load_dataset(plan.dataset, 0, steps=plan.steps, size=plan.size)
+    data = _load(plan.dataset, plan.steps, plan.size)
     rng = np.random.default_rng([seed, 1])
     train, test = np.arange(len(data.train_labels)), np.arange(len(data.test_labels))
     held = data.test_inputs, data.test_labels
@@ -70,6 +71,12 @@ def load_task(plan: DataPlan, seed: int) -> Task:
         _spikes(data, data.train_inputs[train], plan), data.train_labels[train],
         _spikes(data, held[0][test], plan), held[1][test], chance, data.labels,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _load(dataset: str, steps: int, size: int | None) -> Dataset:
+    """Read a data set once for all cells of a process; nothing of it is written to."""
+    return load_dataset(dataset, 0, steps=steps, size=size)
 
 
 def even_rows(
