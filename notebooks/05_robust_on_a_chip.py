@@ -95,7 +95,9 @@ def train(model, disturbance=None, epochs=30):
         for rows in np.array_split(rng.permutation(len(labels)), 19):
             optimiser.zero_grad()
             if disturbance is None:
-                loss = functional.cross_entropy(outputs_of(model, given[:, rows]), labels[rows])
+                loss = functional.cross_entropy(
+                    outputs_of(model, given[:, rows]), labels[rows]
+                )
             else:
                 with disturb(model, disturbance, noise):
                     scores = outputs_of(model, given[:, rows])
@@ -136,7 +138,9 @@ for name, curve in curves.items():
     ax.plot(x, [e.mean for e in curve], "o-", ms=4, color=COLOURS[name], label=name)
     low, high = [e.low for e in curve], [e.high for e in curve]
     ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, lw=0)
-ax.set(xlabel="noise [% of the layer's largest weight]", ylabel="test accuracy", ylim=(0.4, 1))
+ax.set(
+    xlabel="noise [% of the layer's largest weight]", ylabel="test accuracy", ylim=(0.4, 1)
+)
 ax.yaxis.set_major_formatter(PercentFormatter(1))
 ax.legend(frameon=False)
 plt.show()
@@ -195,9 +199,8 @@ for row, (factor, name) in enumerate(rows):
         programs[name], worse, spikes, dies=20, labels=right, effects=["programming"]
     )
     ax.plot(dies.score, np.full(20, row), "o", ms=4, alpha=0.6, color=COLOURS[name])
-    print(
-        f"{name} at {5 * factor} %: mean {dies.mean.text(100)} %, worst {100 * dies.score.min():.1f} %"
-    )
+    worst = 100 * dies.score.min()
+    print(f"{name} at {5 * factor} %: mean {dies.mean.text(100)} %, worst {worst:.1f} %")
 ax.set_yticks(range(len(rows)), [f"{name}, {5 * factor} %" for factor, name in rows])
 ax.invert_yaxis()
 ax.set_xlabel("test accuracy of a die")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_showcase", "noise_axes", "raster_axes", "routing_axes"]
 
+ROOM = 0.08
+"""Of accuracy, above and below all means."""
 KINDS = {"none": "no regulariser", "energy": "routing energy", "mask": "hop mask"}
 
 
@@ -57,6 +59,7 @@ def _noise_figure(plan: ShowcasePlan, results: Results, folder: Path) -> Path:
 
 def noise_axes(plan: ShowcasePlan, results: Results, *, ax: Axes) -> Axes:
     """Draw accuracy over weight noise, a line for each variant with its 95 % interval."""
+    means: list[float] = []
     for k, (label, some) in enumerate(by_variant(results).items()):
         curve = curve_of(plan, some)
         x = [100 * noise for noise, _ in curve]
@@ -70,6 +73,9 @@ def noise_axes(plan: ShowcasePlan, results: Results, *, ax: Axes) -> Axes:
             for end in ("low", "high")
         )
         ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        means += [each.mean for _, each in curve]
+    # Of few seeds intervals leave what an accuracy can be; they leave the picture, too.
+    ax.set_ylim(max(min(means) - ROOM, 0), min(max(means) + ROOM, 1))
     ax.set(xlabel="noise on weights [% of the layer's largest]", ylabel="accuracy")
     ax.set_title(f"{plan.name}: mean of {len(plan.seeds)} seeds, 95 % interval", fontsize=9)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
