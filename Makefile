@@ -53,7 +53,7 @@ execute/%.py: $(DEV)
 		--ExecutePreprocessor.record_timing=False $*.ipynb
 
 bench: $(RUNTIME)  ## measure against peers (pip install sanafe brian2 for all of them)
-	@for script in against_snntorch.py sequence.py against_peers.py alone.py dies.py placing.py routing.py "growing.py --quick"; do \
+	@for script in against_snntorch.py sequence.py against_peers.py alone.py dies.py "hardware.py speed" placing.py routing.py "growing.py --quick"; do \
 		echo "benchmarks/$$script"; $(BIN)/python benchmarks/$$script || exit 1; done
 
 clean:  ## delete caches and built pages (not .venv, not runs/)

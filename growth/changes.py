@@ -64,7 +64,7 @@ class Linear:
         for start in range(0, len(flat), rows):
             some = slice(start, start + rows)
             changed[some] = (self.matrix @ flat[some].T.astype(np.float64)).T
-        return changed.reshape(*values.shape[:-1], -1)
+        return changed.reshape(*values.shape[:-1], changed.shape[-1])
 
 
 def rotate(shape: tuple[int, ...], degrees: float) -> Linear:

@@ -170,6 +170,9 @@ class GrowConfig(Section):
     seen (`growth.when.Timed`). `full` says what happens to a task for which there is no room:
     the run ends with the task before it; the task is refused and the next one is looked at; or
     the nearest expert takes it, with the slots that are left.
+
+    `plasticity` is for an expert that is taken up again: the share of each update that reaches
+    what it has learnt before; 0 freezes it.
     """
 
     window: int = Field(default=128, ge=8)
@@ -187,6 +190,7 @@ class GrowConfig(Section):
     dual_rate: float = Field(default=0.1, ge=0)
     when: Literal["trigger", "schedule", "random", "oracle"] = "trigger"
     full: Literal["end", "refuse", "reuse"] = "end"
+    plasticity: float = Field(default=0.0, ge=0, le=1)
 
 
 LATER = (
@@ -197,6 +201,7 @@ LATER = (
     ("grow", "how", "gradmax"),
     ("grow", "when", "trigger"),
     ("grow", "full", "end"),
+    ("grow", "plasticity", 0.0),
     ("stream", "uneven", 0.0),
     ("gate", "kind", "prototypes"),
     *(("front", name, field.default) for name, field in FrontConfig.model_fields.items()),

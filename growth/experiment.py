@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import wait as wait_for
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from growth.learner import check_experiment, run_seed
 from growth.runs import RunFolder, SeedFolder
+from growth.workers import SPAWN, bars, pool_of, workers_for
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -75,12 +64,8 @@ def run_experiments(
         for seed in folder.experiment.seeds
         if not folder.seed(seed).done
     ]
-    workers = min(jobs or os.cpu_count() or 1, len(todo)) or 1
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=console is None,
-    )  # fmt: skip
-    with bar:
+    workers = workers_for(jobs, len(todo))
+    with bars(console) as bar:
         lines = {
             folder.experiment.name: bar.add_task(
                 folder.experiment.name, total=len(folder.experiment.seeds),
@@ -116,10 +101,8 @@ def _run_parallel(
     folders: list[RunFolder],
     finish: Callable[[RunFolder], object] | None,
 ) -> None:
-    # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    news, stop = context.SimpleQueue(), context.Event()
-    with ProcessPoolExecutor(workers, context, _start_worker, (news, stop)) as pool:
+    news, stop = SPAWN.SimpleQueue(), SPAWN.Event()
+    with pool_of(workers, _start_worker, (news, stop)) as pool:
         waiting: set[Future[object]] = {pool.submit(_work, *unit) for unit in todo}
         open_folders = list(folders) if finish is not None else []
         try:
@@ -133,14 +116,8 @@ def _run_parallel(
                     show(*news.get())
                 for finished in done:
                     finished.result()
-        except BrokenProcessPool:
-            raise MosaicError(
-                "A worker process was killed from outside, perhaps for lack of memory. Run the "
-                "same command again to resume; --jobs 1 needs less memory."
-            ) from None
         except BaseException:
             stop.set()  # the workers give up at their next report
-            pool.shutdown(cancel_futures=True)
             raise
 
 

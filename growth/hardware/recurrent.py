@@ -131,7 +131,7 @@ def _slope(u: Tensor, rule: _Rule) -> Tensor:
 
 def _passed_on(fired: Tensor, back: Tensor) -> Tensor:
     """Return ``fired @ back``, (samples, targets), spike by spike if they are few."""
-    if float(fired.mean()) > FEW:
+    if fired.device.type != "cpu" or float(fired.mean()) > FEW:
         return fired @ back
     current = torch.zeros(len(fired), back.shape[1], dtype=fired.dtype)
     _kernels.pass_on(fired.numpy(), back.numpy(), current.numpy())
@@ -140,7 +140,7 @@ def _passed_on(fired: Tensor, back: Tensor) -> Tensor:
 
 def _credit(fired: Tensor, total: Tensor) -> Tensor:
     """Return ``total.T @ fired``, (targets, sources), spike by spike if they are few."""
-    if float(fired.mean()) > FEW:
+    if fired.device.type != "cpu" or float(fired.mean()) > FEW:
         return total.t() @ fired
     by_row = torch.zeros(fired.shape[1], total.shape[1], dtype=fired.dtype)
     _kernels.credit(fired.t().contiguous().numpy(), total.numpy(), by_row.numpy())

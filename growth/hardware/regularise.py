@@ -125,8 +125,8 @@ def hop_penalty(net: TiledNetwork, prices: Tensor) -> Tensor:
 def connection_strength(net: TiledNetwork, scale: float) -> Tensor:
     """Say how much of a connection there is, 0 to 1, (neurons, tiles).
 
-    ``1 - exp(-|w| / scale)`` with |w| the Euclidean norm of the weights from a neuron to a tile:
-    0 without weights, near 1 from a few scales on, and steepest for weak connections, which
+    ``1 - exp(-|w| / scale)`` with ``|w|`` the Euclidean norm of the weights from a neuron to a
+    tile: 0 without weights, near 1 from a few scales on, and steepest for weak connections, which
     thus vanish before strong ones weaken. Scale 0 counts connections that have a weight; it has
     no gradient.
 

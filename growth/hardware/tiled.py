@@ -28,6 +28,9 @@ __all__ = ["PRESETS", "Activity", "TiledNetwork", "tiled_preset"]
 FAR = 1e30
 """Threshold of a neuron that never fires. (Infinity times no spike would be no number.)"""
 
+MOST = 1e9
+"""Thresholds and gains end here, far from those of neurons that never fire."""
+
 PRESETS: dict[str, dict[str, Any]] = {
     "8x8x32": {
         "rows": 8, "columns": 8, "neurons_per_tile": 32, "profile": None,
@@ -141,41 +144,11 @@ class TiledNetwork(nn.Module):
         super().__init__()
         k = neurons_per_tile
         self.grid = Chip(rows, columns, k, k, k, k)
-        for name, value in (("inputs", inputs), ("outputs", outputs)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise MosaicError(
-                    f"{name} is {value!r}; it needs an integer of at least 1."
-                )
+        entered = _entered_tiles(self.grid, inputs, outputs, input_tiles)
+        _check_neurons(beta, threshold, gain, readout, surrogate)
         self.inputs, self.outputs, self.readout = inputs, outputs, readout
         self.surrogate, self.slope = surrogate, slope
-        if input_tiles is None:
-            input_tiles = -(-inputs // k)
-        if not 1 <= input_tiles <= columns or inputs > input_tiles * k:
-            raise MosaicError(
-                f"{inputs} inputs do not enter {input_tiles} tiles of the first row, which has "
-                f"{columns} tiles of {k}: at most {k} enter each."
-            )
-        if outputs > columns * k:
-            raise MosaicError(
-                f"outputs is {outputs}; the last row has {columns} tiles of {k} neurons."
-            )
-        if rows == 1 and outputs > (columns - input_tiles) * k:
-            raise MosaicError(
-                f"outputs is {outputs}, but in a single row only {columns - input_tiles} tiles "
-                "are left beside those of the inputs; use more rows or columns."
-            )
-        if readout not in ("spikes", "membrane"):
-            raise MosaicError(f"readout is {readout!r}; it needs 'spikes' or 'membrane'.")
-        if surrogate not in SLOPES:
-            raise MosaicError(
-                f"surrogate is {surrogate!r}; it needs one of {', '.join(SLOPES)}."
-            )
-        for name, number, most in (
-            ("beta", beta, 1.0), ("threshold", threshold, 1e9), ("gain", gain, 1e9)
-        ):  # fmt: skip
-            if not 0 <= number <= most or (number == 0 and name == "threshold"):
-                raise MosaicError(f"{name} is {number!r}; it needs 0 to {most:g}.")
-        self.entry = np.arange(inputs) * input_tiles // inputs
+        self.entry = np.arange(inputs) * entered // inputs
         levels = torch.full((self.neurons,), float(threshold))
         if readout == "membrane":
             levels[-outputs:] = FAR
@@ -200,7 +173,6 @@ class TiledNetwork(nn.Module):
         )
         reach = draw_reach(self.grid, shares, seed)
         reach[np.arange(self.neurons), self.tile.numpy()] = True
-        reach[self.protected.numpy()] = True
         reach[self.barred.numpy()] = False
         return reach
 
@@ -315,7 +287,7 @@ class TiledNetwork(nn.Module):
             inputs=self.inputs, neurons=self.neurons, source=source, target=target,
             weight=values[target, source], delay=(source >= self.inputs).astype(np.int16),
             leak=self.beta.detach().numpy(),
-            threshold=np.where(threshold < FAR / 1e9, threshold, np.inf),
+            threshold=np.where(threshold < FAR / MOST, threshold, np.inf),
             groups={"hidden": np.arange(end), "outputs": np.arange(end, self.neurons)},
         )  # fmt: skip
 
@@ -351,6 +323,58 @@ class TiledNetwork(nn.Module):
             (neuron // k).astype(np.int32), (neuron % k).astype(np.int32),
             self.entry.astype(np.int32),
         )  # fmt: skip
+
+
+def _entered_tiles(grid: Chip, inputs: int, outputs: int, input_tiles: int | None) -> int:
+    """Return how many tiles inputs enter; refuse what the first and last row cannot take."""
+    sizes = {"inputs": inputs, "outputs": outputs}
+    if input_tiles is not None:
+        sizes["input_tiles"] = input_tiles
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise MosaicError(f"{name} is {value!r}; it needs an integer of at least 1.")
+    columns, k = grid.columns, grid.neurons_per_tile
+    if input_tiles is None:
+        input_tiles = -(-inputs // k)
+    if input_tiles > min(columns, inputs) or inputs > input_tiles * k:
+        raise MosaicError(
+            f"{inputs} inputs do not enter {input_tiles} tiles of the first row, which has "
+            f"{columns} tiles of {k}: from 1 to {k} enter each."
+        )
+    if outputs > columns * k:
+        raise MosaicError(
+            f"outputs is {outputs}; the last row has {columns} tiles of {k} neurons."
+        )
+    if grid.rows == 1 and outputs > (columns - input_tiles) * k:
+        raise MosaicError(
+            f"outputs is {outputs}, but in a single row only {columns - input_tiles} tiles "
+            "are left beside those of the inputs; use more rows or columns."
+        )
+    return input_tiles
+
+
+def _check_neurons(
+    beta: float, threshold: float, gain: float, readout: str, surrogate: str
+) -> None:
+    """Refuse settings of neurons that are unknown or out of range."""
+    if readout not in ("spikes", "membrane"):
+        raise MosaicError(f"readout is {readout!r}; it needs 'spikes' or 'membrane'.")
+    if surrogate not in SLOPES:
+        raise MosaicError(
+            f"surrogate is {surrogate!r}; it needs one of {', '.join(SLOPES)}."
+        )
+    for name, number, right, words in (
+        ("beta", beta, 0 <= beta <= 1, "0 to 1"),
+        (
+            "threshold",
+            threshold,
+            0 < threshold <= MOST,
+            f"a number above 0, up to {MOST:g}",
+        ),
+        ("gain", gain, 0 <= gain <= MOST, f"0 to {MOST:g}"),
+    ):
+        if not right:
+            raise MosaicError(f"{name} is {number!r}; it needs {words}.")
 
 
 def tiled_preset(name: str, *, inputs: int, outputs: int, **changes: Any) -> TiledNetwork:

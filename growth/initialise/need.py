@@ -18,6 +18,7 @@ Frobenius norm) would be met best by k copies of u_1.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Need", "gradmax", "measure_need"]
 
-MANY_SAMPLES = 4
-"""Samples times labels for each number in a contribution from which the score is worked out the
-other way round."""
+SAME = 1e-4
+"""Share of a course of errors, in 32 bits, below which two courses differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -101,57 +101,127 @@ def measure_need(
     Under random labels (as frequent as in `targets`) the same holds for the M_b less their
     mean over labels, with means over labels on the right.
     """
-    g0 = slope_at_rest(expert.cell)
+    g0, leak = slope_at_rest(expert.cell), float(expert.cell.beta)
     classes = len(expert.classes)
-    trace = traces(spikes, float(expert.cell.beta))
     with torch.no_grad():
         hidden = expert.hidden_spikes(spikes)
 
-    def contributions(labels: Tensor) -> tuple[Tensor, Tensor]:
+    def errors(labels: Tensor) -> tuple[Tensor, Tensor]:
         probe = torch.zeros(*spikes.shape[:2], classes, requires_grad=True)
         loss = criterion(expert.out_spikes(hidden, probe), labels)
         (delta,) = torch.autograd.grad(loss, probe)
-        each = g0 * torch.einsum("tbo,tbi->boi", delta, trace).flatten(1).double()
-        return each, loss.detach()
+        # sum of delta[t] trace[t] = sum of what filtering delta backwards gives, times spikes[t].
+        return g0 * traces(delta.double().flip(0), leak).flip(0), loss.detach()
 
-    each, loss = contributions(targets)
-    together = each.sum(0)
-    if not bool(torch.isfinite(together).all()):
+    delta, loss = errors(targets)
+    if not bool(torch.isfinite(delta).all()):
         raise MosaicError(
             "The gradient is not finite; the loss has diverged. Use a smaller learning rate."
         )
-    signs = _score(together, each[:, None], torch.ones(1).double())
     share = torch.bincount(targets, minlength=classes).double() / len(targets)
-    every = torch.stack(
-        [contributions(torch.full_like(targets, y))[0] for y in range(classes)], dim=1
-    )
-    middle = torch.einsum("y,byi->bi", share, every)
-    labels = _score(together - middle.sum(0), every - middle[:, None], share)
-    matrix = together.reshape(classes, -1).to(spikes.dtype)
-    return Need(matrix, min(signs, labels), float(loss), trace.mean((0, 1)))
+    every = torch.stack([errors(torch.full_like(targets, y))[0] for y in range(classes)])
+    middle = torch.einsum("y,ytbo->tbo", share, every)
+    together, mean = _product(delta, spikes).sum(0), _product(middle, spikes).sum(0)
+    signs, labels = _scores(
+        spikes, (together, delta[None], torch.ones(1).double()),
+        (together - mean, every - middle, share),
+    )  # fmt: skip
+    after = traces(torch.ones_like(spikes[:, :1, :1]), leak).flip(0) / len(spikes)
+    toward = (after * spikes.mean(1, keepdim=True)).sum((0, 1))
+    return Need(together.to(spikes.dtype), min(signs, labels), float(loss), toward)
 
 
-def _score(together: Tensor, parts: Tensor, share: Tensor) -> float:
+def _product(errors: Tensor, spikes: Tensor) -> Tensor:
+    """What each sample contributes to M, (samples, outputs, inputs)."""
+    given = errors.permute(1, 2, 0).to(spikes.dtype)
+    return (given @ spikes.transpose(0, 1)).double()
+
+
+def _scores(spikes: Tensor, *cases: tuple[Tensor, Tensor, Tensor]) -> list[float]:
     """Standard deviations of ``|together|^2`` above its mean if samples were independent.
 
-    Sample b contributes ``parts[b, y]``, (samples, kinds, size), with probability
-    ``share[y]`` and mean 0. Of all pairs of rows of W the squared inner products add up to
-    ``|W W'|^2 = |W' W|^2``: with many more samples than numbers in each, the latter is quicker.
+    In a case ``together, parts, share`` sample b contributes the product of ``parts[y]``, (kinds,
+    steps, samples, outputs), and its spikes with probability ``share[y]``; its mean over kinds
+    is 0.
     """
-    weighed = (parts * share.sqrt()[:, None]).flatten(0, 1)
-    alone = weighed.square().sum()
-    if len(weighed) >= MANY_SAMPLES * weighed.shape[1]:
-        every = (weighed.T @ weighed).square().sum()
-        grouped = weighed.reshape(parts.shape)
-        own = torch.einsum("byi,bzi->byz", grouped, grouped).square().sum()
-    else:
-        shape = (*parts.shape[:2], *parts.shape[:2])
-        pairs = (weighed @ weighed.T).square().reshape(shape).sum((1, 3))
-        every, own = pairs.sum(), pairs.diagonal().sum()
-    spread = (2 * (every - own)).clamp_min(0).sqrt()
-    if spread <= 1e-9 * alone:  # a single sample, say: nothing that could agree
-        return 0.0
-    return float((together.square().sum() - alone) / spread)
+    shared = _course(torch.cat([parts for _, parts, _ in cases]))
+    if shared is not None:
+        rows = _product(shared, spikes).transpose(0, 1)
+        inner = rows @ rows.mT  # outputs, samples, samples
+    found = []
+    for together, parts, share in cases:
+        alone, every, own = (
+            _of_any(parts, spikes, share) if shared is None
+            else _of_counts(_factors(parts, shared), inner, share)
+        )  # fmt: skip
+        spread = max(2 * (every - own), 0.0) ** 0.5
+        # Of a single sample, say, there is nothing that could agree.
+        still = spread <= 1e-9 * alone
+        found.append(0.0 if still else (float(together.square().sum()) - alone) / spread)
+    return found
+
+
+def _course(parts: Tensor) -> Tensor | None:
+    """Find what the errors of all kinds are multiples of, for each sample and output.
+
+    Outputs do not hear each other. So for a loss of spike counts, what a count is to the loss is a
+    factor of one course of errors, (steps, samples, outputs). None if the loss is another one.
+    """
+    largest = parts.square().sum(1).argmax(0)
+    course = parts.gather(0, largest[None, None].expand(1, *parts.shape[1:]))[0]
+    rest = parts - _factors(parts, course)[:, None] * course
+    if bool((rest.square().sum(1) > SAME**2 * course.square().sum(0)).any()):
+        return None
+    return course
+
+
+def _factors(parts: Tensor, course: Tensor) -> Tensor:
+    """How much of a course the errors of each kind are, (kinds, samples, outputs)."""
+    length = course.square().sum(0).clamp_min(1e-300)
+    return torch.einsum("ytbo,tbo->ybo", parts, course) / length
+
+
+def _of_counts(factor: Tensor, inner: Tensor, share: Tensor) -> tuple[float, float, float]:
+    """Work out sums of squares for a loss of spike counts.
+
+    With the factors c of a course e, ``G_o[b, b'] = <r_bo, r_b'o>`` of ``r_bo = sum over t of
+    e x``, x spikes, and ``C_b = sum over y of share c c'``, the squared inner products of two
+    samples add up over kinds to
+
+        sum over o and o' of  C_b[o, o'] C_b'[o, o'] G_o[b, b'] G_o'[b, b']
+
+    which takes as many times fewer products as there are pairs of kinds.
+
+    Returns
+    -------
+    alone, every, own : float
+        As `_of_any`.
+    """
+    alike = torch.einsum("y,ybo,ybp->bop", share, factor, factor)
+    pairs = torch.zeros_like(inner[0])
+    for o, p in itertools.combinations_with_replacement(range(len(inner)), 2):
+        both = torch.outer(alike[:, o, p], alike[:, o, p]) * inner[o] * inner[p]
+        pairs += both if o == p else 2 * both
+    alone = torch.einsum("boo,obb->", alike, inner)
+    return float(alone), float(pairs.sum()), float(pairs.diagonal().sum())
+
+
+def _of_any(parts: Tensor, spikes: Tensor, share: Tensor) -> tuple[float, float, float]:
+    """Work out sums of squares for any loss.
+
+    Returns
+    -------
+    alone : float
+        Mean of the squared length of what samples contribute, added up.
+    every, own : float
+        Squared inner products of all pairs of samples, and of samples with themselves, added up
+        over kinds by their shares.
+    """
+    each = torch.stack([_product(part, spikes).flatten(1) for part in parts], 1)
+    weighed = (each * share.sqrt()[:, None]).flatten(0, 1)
+    shape = (*each.shape[:2], *each.shape[:2])
+    pairs = (weighed @ weighed.T).square().reshape(shape).sum((1, 3))
+    return float(weighed.square().sum()), float(pairs.sum()), float(pairs.diagonal().sum())
 
 
 def gradmax(

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomli_w
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from growth.config import ChipConfig, read_tables
 from growth.datasets import load_dataset
 from growth.paths.cell import run_cell
 from growth.paths.chip import chip_for
 from growth.paths.plan import Cell, PathPlan
+from growth.workers import bars, pool_of, workers_for
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
 
@@ -88,34 +78,19 @@ def run_paths(
         chip = ChipConfig.read(read_tables(file), "chip")
     cells = plan.cells()
     todo = [cell for cell in cells if not _file(folder, cell).exists()]
-    workers = min(jobs or os.cpu_count() or 1, len(todo)) or 1
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=console is None,
-    )  # fmt: skip
-    with bar:
+    workers = workers_for(jobs, len(todo))
+    with bars(console) as bar:
         line = bar.add_task(plan.name, total=len(cells), completed=len(cells) - len(todo))
         if workers == 1:
             for cell in todo:
                 _work(plan, cell, chip, folder)
                 bar.advance(line)
             return folder
-        # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context) as pool:
+        with pool_of(workers) as pool:
             waiting = [pool.submit(_work, plan, cell, chip, folder) for cell in todo]
-            try:
-                for finished in as_completed(waiting):
-                    finished.result()
-                    bar.advance(line)
-            except BrokenProcessPool:
-                raise MosaicError(
-                    "A worker process was killed from outside, perhaps for lack of memory. Run "
-                    "the same command again to resume; --jobs 1 needs less memory."
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            for finished in as_completed(waiting):
+                finished.result()
+                bar.advance(line)
     return folder
 
 

@@ -69,6 +69,7 @@ class Experts(Strategy):
         self.pupil: Expert | None = None
         # Hidden and output neurons of the pupil that must not change any more:
         self.protected = self.protected_outputs = 0
+        self.before: list[Tensor] = []
 
     @property
     def experts(self) -> list[Expert]:
@@ -222,13 +223,20 @@ class Experts(Strategy):
     def targets(self, labels: Tensor) -> Tensor:
         return places(self.trained, labels)
 
+    def learnt(self) -> tuple[Tensor, Tensor]:
+        """Weights that an expert had learnt before it was taken up again."""
+        kept = self.trained.into_out[: self.protected_outputs, : self.protected]
+        return self.trained.into_hidden[: self.protected], kept
+
     def grads(self, given: Tensor, labels: Tensor) -> None:
-        """Hold still what an expert learnt before it was taken up again."""
-        into_hidden, into_out = self.trained.into_hidden.grad, self.trained.into_out.grad
-        if into_hidden is not None:
-            into_hidden[: self.protected] = 0.0
-        if into_out is not None:
-            into_out[: self.protected_outputs, : self.protected] = 0.0
+        """Remember what an expert had learnt before it was taken up again."""
+        self.before = [old.detach().clone() for old in self.learnt()]
+
+    @torch.no_grad()
+    def stepped(self) -> None:
+        """Take back all of the update of what was learnt before but its share."""
+        for old, now in zip(self.before, self.learnt(), strict=True):
+            now.copy_(torch.lerp(old, now, self.experiment.grow.plasticity))
 
     def programmed(self) -> Mapping[str, Tensor]:
         number = self.experts.index(self.trained)

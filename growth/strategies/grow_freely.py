@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from growth.initialise import Need
     from growth.model import Expert
     from growth.strategies.growing import Growing
     from growth.streams import Batch
@@ -318,21 +319,24 @@ class Freely:
             self.described = Described.first(learner, expert, task)
         else:
             learner.describe(expert, task)
-        self.widen(task, above)
+        self.widen(task, above, need)
 
-    def widen(self, task: Task, above: float | None = None) -> None:
+    def widen(
+        self, task: Task, above: float | None = None, need: Need | None = None
+    ) -> None:
         """Grow the pupil and train it on the window, in turns, as long as it pays.
 
-        For the first neurons need has to be `above` another z-score than the configured one.
+        For the first neurons need has to be `above` another z-score than the configured one; it is
+        measured unless it is known.
         """
         learner, pupil, grown = self.learner, self.learner.trained, False
         task, every = of_labels(task, pupil.classes)
         while (
             every.size
             and self.left
-            and learner.widen(pupil, task, every, self.reasons, above)
+            and learner.widen(pupil, task, every, self.reasons, above, need)
         ):
-            self.left, above = self.left - 1, None
+            self.left, above, need = self.left - 1, None, None
             learner.fit(task.train, learner.experiment.train.epochs)
             grown = True
         learner.lasting = None
@@ -346,7 +350,8 @@ class Freely:
         learner = self.learner
         hidden = learner.trained.into_hidden.shape[0]
         more = hidden and len(learner.trained.classes) > learner.protected_outputs
-        if hidden == learner.protected and not more:
+        frozen = hidden == learner.protected and not more
+        if frozen and not learner.experiment.grow.plasticity:
             return
         if learner.lasting is None:
             learner.lasting = learner.optimiser()

@@ -116,14 +116,15 @@ class Growing(Experts):
     def widen(
         self, expert: Expert, task: Task, window: NDArray[np.int64],
         reasons: Mapping[str, Any] | None = None, above: float | None = None,
+        need: Need | None = None,
     ) -> bool:  # fmt: skip
         """Grow as many hidden neurons as pay; return whether there were any.
 
-        `reasons` are recorded as evidence beside the need, which has to be `above` the
-        configured z-score or another one.
+        `reasons` are recorded as evidence beside the need, which is measured unless it is known,
+        and has to be `above` the configured z-score or another one.
         """
         number = self.experts.index(expert)
-        need = self.need(expert, task, window)
+        need = need or self.need(expert, task, window)
         norm = self.norm(expert)
         choice = self.choice(task, need, norm**2, self.offers(task, number))
         evidence = evidence_of(need) | dict(reasons or {})

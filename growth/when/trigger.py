@@ -25,7 +25,7 @@ from growth.gate import decide
 from growth.when.base import Remembers, Running, at_least, part
 from growth.when.novelty import Novelty
 from growth.when.observe import label_dependence
-from growth.when.signals import need_norm
+from growth.when.signals import mean_loss, need_norm
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -100,7 +100,7 @@ class Settings:
     stuck : int
         Batches on end of need without novelty to widen.
     rest : int
-        Batches without action after one, and at the beginning.
+        Batches without action after a new expert or a reuse, and at the beginning.
     prototypes, learning : int
         As in `Novelty`.
     """
@@ -126,8 +126,9 @@ class Trigger(Remembers):
 
     With the novelty n of each batch, the doubt is ``max(0, doubt + n - allowance)``. The need
     is `need_norm` of the samples, weighed by nobody's share while there is doubt, in standard
-    deviations of what it was on known batches, at least `SPREAD` of the largest need so far.
-    Needs of several batches, as many as there has been doubt, are put together as
+    deviations of what it was on known batches, at least `SPREAD` of the largest need so far; or
+    while there is doubt what their loss, so weighed, is above that of known batches, if that is
+    more. Needs of several batches, as many as there has been doubt, are put together as
     ``sum of z / sqrt(batches)``.
 
     Parameters
@@ -167,7 +168,8 @@ class Trigger(Remembers):
         at_least("stuck", chosen.stuck, 1)
         at_least("rest", chosen.rest, 0)
         self.gate = Novelty(chosen.prototypes, learning=chosen.learning)
-        self.pasts = [Running(PAST)]  # one for each expert
+        self.pasts = [Running(PAST)]  # of the need, one for each expert
+        self.losses = [Running(PAST)]  # the same of the mean loss
         self.since = self.largest = 0.0
         self.calm()
 
@@ -224,18 +226,33 @@ class Trigger(Remembers):
         least = SPREAD * self.largest
         # Without a past, what is doubted counts from what there is of one, and nothing else.
         need = past.score(norm, least) if new or past.count >= FIRST else 0.0
+        if share is not None:
+            need = max(need, self.missed(seen, share, nearest))
         self.count(need, label_dependence(seen.inputs, seen.labels), nearest, new)
         if not new:
             most = past.mean + self.settings.need_above * max(past.variance**0.5, least)
             past.add(norm if need <= self.settings.need_above else most)
+            self.losses[nearest].add(mean_loss(seen))
             if nearest == self.active:
                 self.gate.meet(seen.inputs)
         doubt = self.doubt
         action = self.act(seen, nearest) if self.since > self.settings.rest else "none"
         if action != "none":
-            self.since = 0.0
+            # Who widens an expert goes on with it: a task that comes then need not wait.
+            self.since = self.since if action == "widen" else 0.0
             self.calm()
         return Action(action, self.active, need, novelty, not new, doubt)
+
+    def missed(self, seen: Observation, share: NDArray[np.float64], nearest: int) -> float:
+        """How far the loss on what nobody knows is above that on known batches, a z-score.
+
+        Need is agreement between samples: where a batch has hardly two of a class, it is weak
+        although nothing is right.
+        """
+        past, strange = self.losses[nearest], float(share.sum())
+        if past.count < FIRST or strange <= 0:
+            return 0.0
+        return past.score(float(share @ seen.losses) / strange, SPREAD * past.mean)
 
     def count(self, need: float, meaning: float, nearest: int, new: bool) -> None:
         """Count batches on end that are doubted, or stuck, or another expert's."""
@@ -271,6 +288,7 @@ class Trigger(Remembers):
         if action == "new expert":
             self.gate.grown()
             self.pasts.append(Running(PAST))
+            self.losses.append(Running(PAST))
             self.gate.meet(seen.inputs)
         elif action == "reuse":
             self.gate.active = float(nearest)
@@ -280,7 +298,9 @@ class Trigger(Remembers):
     def state(self) -> State:
         found = super().state()
         inner = {"gate": self.gate} | {
-            f"past{k}": past for k, past in enumerate(self.pasts)
+            f"{name}{k}": past
+            for name, pasts in (("past", self.pasts), ("loss", self.losses))
+            for k, past in enumerate(pasts)
         }
         for name, each in inner.items():
             found |= {f"{name}.{key}": value for key, value in each.state().items()}
@@ -290,5 +310,7 @@ class Trigger(Remembers):
         super().load_state(state)
         self.gate.load_state(part(state, "gate"))
         self.pasts = [Running(PAST) for _ in self.gate.experts]
-        for number, past in enumerate(self.pasts):
+        self.losses = [Running(PAST) for _ in self.gate.experts]
+        for number, (past, loss) in enumerate(zip(self.pasts, self.losses, strict=True)):
             past.load_state(part(state, f"past{number}"))
+            loss.load_state(part(state, f"loss{number}"))

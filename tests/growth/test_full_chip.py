@@ -12,7 +12,6 @@ from tiny import quiet, records, run, tiny
 
 from growth.bridge import make_host
 from growth.host import Offer, Unlimited
-from growth.initialise import need as needs
 from growth.learner import run_seed
 from growth.runs import RunFolder
 from growth.strategies import Grow
@@ -103,31 +102,6 @@ def test_of_a_thousand_tiles_few_are_weighed(large, stream, monkeypatch):
     assert isinstance(choice, Choice)
     assert choice.pays
     assert 0 < len(seen) < 200
-
-
-# --- the coherence of a need -------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kinds", [1, 3])
-def test_the_score_is_the_same_worked_out_either_way(kinds, monkeypatch):
-    generator = torch.Generator().manual_seed(0)
-    parts = torch.randn(40, kinds, 6, generator=generator).double()
-    share = torch.full((kinds,), 1 / kinds).double()
-    together = parts[:, 0].sum(0)
-    found = []
-    for many in (0, 10**9):
-        monkeypatch.setattr(needs, "MANY_SAMPLES", many)
-        found.append(needs._score(together, parts, share))
-    assert found[0] == pytest.approx(found[1], rel=1e-9)
-    weighed = parts * share.sqrt()[:, None]
-    spread = 2 * sum(
-        float((weighed[a] @ weighed[b].T).square().sum())
-        for a in range(40) for b in range(40) if a != b
-    )  # fmt: skip
-    alone = float(weighed.square().sum())
-    assert found[0] == pytest.approx(
-        (float(together.square().sum()) - alone) / spread**0.5, rel=1e-9
-    )
 
 
 # --- without room ------------------------------------------------------------------------

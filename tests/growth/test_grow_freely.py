@@ -305,6 +305,32 @@ def test_no_optimiser_outlives_the_weights_that_it_is_for(met, three):
     assert made.lasting is None
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_what_was_learnt_before_gets_its_share_of_an_update(met, three, share):
+    """One step of plain descent, with everything protected and with nothing."""
+    task, moved = three.tasks[0], []
+    for protected in (True, False):
+        made = again(met, three)
+        grow = made.experiment.grow.model_copy(update={"plasticity": share})
+        train = made.experiment.train.model_copy(
+            update={"optimiser": "sgd", "momentum": 0.0}
+        )
+        made.experiment = made.experiment.model_copy(update={"grow": grow, "train": train})
+        made.take_up(made.experts[0])
+        if not protected:
+            made.protected = made.protected_outputs = 0
+        for weight in made.trained.parameters():
+            weight.data = weight.data.clone()  # a state shares what it holds
+        before = [weight.detach().clone() for weight in made.trained.parameters()]
+        given = torch.from_numpy(np.ascontiguousarray(task.train_inputs[:8]))
+        made.step(made.optimiser(), given, torch.from_numpy(task.train_labels[:8]))
+        after = made.trained.parameters()
+        moved.append([b.detach() - a for a, b in zip(before, after, strict=True)])
+    for slow, free in zip(*moved, strict=True):
+        assert free.abs().max() > 0
+        assert torch.allclose(slow, share * free, atol=1e-6)
+
+
 def test_a_checkpoint_holds_all_that_is_kept(met, three):
     made = again(met, three)
     made.freely.left, made.freely.heard, made.freely.looks = 2, {9: 1}, 1

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from snntorch import surrogate
 
 from growth.initialise import Need, gradmax, measure_need, slope_at_rest, traces
+from growth.initialise import need as needs
 from growth.model import Expert
 from growth.strategies.base import encode
 from mosaic_sim import MosaicError
@@ -346,3 +347,52 @@ def test_label_noise_is_no_need_neither_for_a_fresh_nor_for_a_trained_expert(
         need = measure_need(expert, spikes, noise, LOSSES["ce"])
         assert abs(need.z) < 2
         assert need.loss > 0.6 + trained  # what a trigger by loss would fall for
+
+
+# --- the score of a need, worked out two ways ----------------------------------------------
+
+
+def brute_force(together, parts, spikes, share):
+    """The score as it is defined, from the contribution of every sample and kind."""
+    each = torch.einsum("ytbo,tbi->byoi", parts, spikes).flatten(2)
+    weighed = each * share.sqrt()[:, None]
+    samples = range(len(weighed))
+    spread = 2 * sum(
+        float((weighed[a] @ weighed[b].T).square().sum())
+        for a in samples for b in samples if a != b
+    )  # fmt: skip
+    return (float(together.square().sum()) - float(weighed.square().sum())) / spread**0.5
+
+
+@pytest.mark.parametrize("kinds", [1, 3])
+@pytest.mark.parametrize("counted", [True, False])
+def test_the_score_is_that_of_its_definition(kinds, counted):
+    steps, samples, outputs, inputs = 5, 9, 3, 4
+    generator = torch.Generator().manual_seed(kinds)
+
+    def draw(*shape):
+        return torch.randn(*shape, generator=generator).double()
+
+    parts = draw(kinds, steps, samples, outputs)
+    if counted:  # a loss of spike counts: one course of errors, and a factor for each kind
+        parts = draw(kinds, 1, samples, outputs) * draw(1, steps, samples, outputs)
+    spikes, share = draw(steps, samples, inputs), torch.full((kinds,), 1 / kinds).double()
+    together = draw(outputs, inputs)
+    assert (needs._course(parts) is not None) == (counted or kinds == 1)
+    (score,) = needs._scores(spikes, (together, parts, share))
+    assert score == pytest.approx(brute_force(together, parts, spikes, share), rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["ce", "mse"])
+def test_losses_of_counts_take_the_short_way_to_the_same_need(loss, monkeypatch):
+    expert, spikes, targets = problem()
+    short = measure_need(expert, spikes, targets, LOSSES[loss])
+    taken = []
+    any_loss = needs._of_any
+    monkeypatch.setattr(needs, "_course", lambda *given: None)
+    monkeypatch.setattr(
+        needs, "_of_any", lambda *given: taken.append(1) or any_loss(*given)
+    )
+    long = measure_need(expert, spikes, targets, LOSSES[loss])
+    assert len(taken) == 2
+    assert short.z == pytest.approx(long.z, rel=1e-5)

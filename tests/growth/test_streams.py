@@ -256,6 +256,7 @@ def test_rotated_tasks_turn_by_equal_parts_of_a_circle_or_as_told(data):
         rotated(data, 2, degrees=[1])
     with pytest.raises(MosaicError, match="not both"):
         rotated(data, 1, degrees=[1], seed=0)
+    assert even.tasks[1].test.take(np.zeros(0, np.int64)).inputs.shape == (0, 64)
 
 
 def test_partitioned_pairs_bring_every_class_twice(data):

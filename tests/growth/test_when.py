@@ -365,6 +365,33 @@ def test_novelty_without_need_is_reuse(acquainted):
     assert len(trigger.gate.experts) == 1
 
 
+@pytest.mark.parametrize(("loss", "name"), [(2.0, "new expert"), (0.02, "reuse")])
+def test_where_samples_share_no_gradient_the_loss_says_whether_there_is_need(
+    acquainted, loss, name
+):
+    trigger, rng = acquainted
+    found = []
+    for _ in range(4):
+        inputs = np.array(TWO) + 0.1 * rng.standard_normal((10, 3))
+        apart = np.eye(10)  # an output for each sample: no two agree
+        seen = observe(
+            inputs, inputs[:, 2] > 0, np.full(10, loss), activity=inputs, errors=apart,
+            training=np.eye(10),
+        )  # fmt: skip
+        assert need_norm(seen) == 0
+        found.append(trigger(seen).name)
+    assert name in found
+
+
+def test_widening_makes_no_new_task_wait(acquainted):
+    trigger, rng = acquainted
+    while True:
+        if trigger(batch(rng, error=3.0)).name == "widen":
+            break
+    names = [action.name for action in actions(trigger, rng, 4, centre=TWO, error=2.0)]
+    assert "new expert" in names
+
+
 def test_labels_that_mean_nothing_trigger_nothing(acquainted):
     trigger, rng = acquainted
     for centre in (ONE, TWO):
