@@ -209,7 +209,6 @@ plt.show()
 
 # %% [markdown]
 # On good dies the plain model is the better one; on bad ones the aware model is, most of all the
-# worst die. One seed shows the way, not how much it helps: for that see the page on showcases,
-# with heartbeats and spoken digits over several seeds. `Disturbance.of_technology` trains against
-# all that a technology says of its devices. How strong their errors are is assumed, as everything in the
-# technology file that is not measured.
+# worst die. One seed shows the way, not how much it helps: for that see the page on showcases.
+# `Disturbance.of_technology` trains against all that a technology says of its devices. How
+# strong their errors are is assumed, as everything in the technology file that is not measured.

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import multiprocessing
-import os
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import as_completed
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tomli_w
 import torch
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from growth.config import read_tables
 from growth.showcase.chip import chip_of, evaluate, fewest_lines, noise_curve, technology_of
 from growth.showcase.plan import Cell, Lines, ShowcasePlan
 from growth.showcase.task import even_rows, load_task
 from growth.showcase.train import build, train
+from growth.workers import bars, pool_of, workers_for
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.files import write_whole
 
@@ -97,12 +87,8 @@ def run_showcase(
     _find_lines(plan, task, folder)
     todo = [c for c in plan.cells() if not (folder / c.name / "result.json").exists()]
     epochs = plan.train.epochs
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=console is None,
-    )  # fmt: skip
-    workers = min(jobs or os.cpu_count() or 1, len(todo)) or 1
-    with bar:
+    workers = workers_for(jobs, len(todo))
+    with bars(console) as bar:
         total = len(plan.cells()) * epochs
         line = bar.add_task(f"{plan.name}, epochs", total=total)
         bar.advance(line, total - len(todo) * epochs)
@@ -110,22 +96,11 @@ def run_showcase(
             for cell in todo:
                 run_cell(plan, cell, folder, lambda: bar.advance(line))
             return folder
-        # Spawned, not forked: torch and Numba keep threads that do not survive a fork.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context) as pool:
+        with pool_of(workers) as pool:
             waiting = [pool.submit(run_cell, plan, cell, folder) for cell in todo]
-            try:
-                for finished in as_completed(waiting):
-                    finished.result()
-                    bar.advance(line, epochs)
-            except BrokenProcessPool:
-                raise MosaicError(
-                    "A worker process was killed from outside, perhaps for lack of memory. Run "
-                    "the same command again to resume; --jobs 1 needs less memory."
-                ) from None
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+            for finished in as_completed(waiting):
+                finished.result()
+                bar.advance(line, epochs)
     return folder
 
 
