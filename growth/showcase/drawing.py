@@ -57,6 +57,12 @@ def _noise_figure(plan: ShowcasePlan, results: Results, folder: Path) -> Path:
     return path.with_suffix(".svg")
 
 
+def _title(plan: ShowcasePlan) -> str:
+    many = len(plan.seeds)
+    how = "one seed" if many == 1 else f"mean of {many} seeds, 95 % interval"
+    return f"{plan.name}: {how}"
+
+
 def noise_axes(plan: ShowcasePlan, results: Results, *, ax: Axes) -> Axes:
     """Draw accuracy over weight noise, a line for each variant with its 95 % interval."""
     means: list[float] = []
@@ -77,7 +83,7 @@ def noise_axes(plan: ShowcasePlan, results: Results, *, ax: Axes) -> Axes:
     # Of few seeds intervals leave what an accuracy can be; they leave the picture, too.
     ax.set_ylim(max(min(means) - ROOM, 0), min(max(means) + ROOM, 1))
     ax.set(xlabel="noise on weights [% of the layer's largest]", ylabel="accuracy")
-    ax.set_title(f"{plan.name}: mean of {len(plan.seeds)} seeds, 95 % interval", fontsize=9)
+    ax.set_title(_title(plan), fontsize=9)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(color=figures.HAIR, lw=0.3)
     ax.legend(frameon=False, fontsize=8)
@@ -129,7 +135,7 @@ def routing_axes(plan: ShowcasePlan, results: Results, *, ax: Axes) -> Axes:
     ax.xaxis.set_major_formatter(EngFormatter("J"))
     ax.xaxis.set_minor_formatter("")
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    ax.set_title(f"{plan.name}: mean of {len(plan.seeds)} seeds, 95 % interval", fontsize=9)
+    ax.set_title(_title(plan), fontsize=9)
     ax.grid(color=figures.HAIR, lw=0.3)
     ax.legend(frameon=False, fontsize=8)
     return ax

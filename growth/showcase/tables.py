@@ -48,13 +48,10 @@ def curve_of(
 
 
 def grids(plan: ShowcasePlan, results: Results) -> list[Grid]:
-    """Tables: accuracies, prices, and accuracy over noise."""
+    """Tables: accuracies, prices, and, if noise is swept, accuracy over noise."""
     found = by_variant(results)
-    return [
-        _accuracy_grid(plan, found),
-        _price_grid(plan, found),
-        _curve_grid(plan, found),
-    ]
+    tables = [_accuracy_grid(plan, found), _price_grid(plan, found)]
+    return [*tables, _curve_grid(plan, found)] if len(plan.noise_curve) > 1 else tables
 
 
 def pooled(results: Sequence[Mapping[str, Any]]) -> float:
@@ -71,6 +68,12 @@ def _over(
 
 def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
+
+
+def _of(seeds: int) -> str:
+    return (
+        "one seed" if seeds == 1 else f"mean ± half of the 95 % interval of {seeds} seeds"
+    )
 
 
 def _accuracy_grid(
@@ -104,7 +107,7 @@ def _accuracy_grid(
         *(f"{plan.die_count} dies: {name}" for name in plan.dies),
     )  # fmt: skip
     title = (
-        f"Accuracy [%] on {held}, mean ± half of the 95 % interval of {len(first)} seeds; all but "
+        f"Accuracy [%] on {held}, {_of(len(first))}; all but "
         f"the first column on {first[0]['chip_samples']} samples, labels even"
     )
     return Grid(title, head, tuple(lines))
