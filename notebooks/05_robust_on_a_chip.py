@@ -139,7 +139,7 @@ for name, curve in curves.items():
     low, high = [e.low for e in curve], [e.high for e in curve]
     ax.fill_between(x, low, high, color=COLOURS[name], alpha=0.2, lw=0)
 ax.set(
-    xlabel="noise [% of the layer's largest weight]", ylabel="test accuracy", ylim=(0.4, 1)
+    xlabel="noise [% of the layer's largest weight]", ylabel="test accuracy", ylim=(0.25, 1)
 )
 ax.yaxis.set_major_formatter(PercentFormatter(1))
 ax.legend(frameon=False)
