@@ -162,6 +162,49 @@ def paths(
 
 
 @app.command()
+def showcase(
+    config: Annotated[str, typer.Argument(help="A TOML file of a showcase.")],
+    root: Root = Path("runs"),
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds 0 to N - 1, instead of the file's.")
+    ] = None,
+    jobs: Jobs = None,
+    settings: Settings = None,
+) -> None:
+    """Train a network for the chip and as usual, and run both on chips as they come out.
+
+    Prints accuracy in torch, on the ideal chip, with levels and on noisy dies, beside what an
+    inference costs. Killed and called again, it goes on after the last epoch, with the same
+    table.
+    """
+    from growth.showcase import (
+        grids,
+        load_showcase,
+        read_results,
+        run_showcase,
+        write_tables,
+    )
+    from growth.showcase.drawing import draw_showcase
+    from growth.tables import table_of
+
+    console = make_console()
+    plan = load_showcase(config, settings or (), seeds=seeds)
+    folder = run_showcase(plan, root, jobs=jobs, console=console)
+    results = read_results(plan, folder)
+    for grid in grids(plan, results):
+        table = table_of(grid.title)
+        for name in grid.head:
+            table.add_column(name)
+        for row in grid.rows:
+            table.add_row(*row)
+        console.print(table)
+    for path in write_tables(plan, results, folder):
+        console.print(f"table   {path}", highlight=False, soft_wrap=True)
+    for path in draw_showcase(plan, results, folder):
+        console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def show(runs: Runs) -> None:
     """Print the tables of one run, or several side by side."""
     _show(make_console(), runs)

@@ -17,7 +17,7 @@ from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
     "ChipConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig", "GrowConfig",
-    "Section", "StreamConfig", "TrainConfig", "experiment_of", "load_experiment",
+    "Section", "StreamConfig", "TrainConfig", "apply_setting", "experiment_of", "load_experiment",
     "packaged_experiments", "read_tables",
 ]  # fmt: skip
 
@@ -324,14 +324,21 @@ def experiment_of(tables: dict[str, Any], settings: Sequence[str], file: str) ->
     """
     tables = copy.deepcopy(tables)
     for setting in settings:
-        _apply(tables, setting)
+        apply_setting(tables, setting)
     try:
         return Experiment.model_validate_json(json.dumps(tables, default=str))
     except ValidationError as error:
         raise ConfigError(f"{file}: {_explain(error, Experiment)}") from None
 
 
-def _apply(tables: dict[str, Any], setting: str) -> None:
+def apply_setting(tables: dict[str, Any], setting: str) -> None:
+    """Put a change like ``section.key=value`` into the tables of a file.
+
+    Raises
+    ------
+    ConfigError
+        If it is not of this form, or a section is a value.
+    """
     key, equals, value = setting.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {setting!r} is not of the form section.key=value.")

@@ -155,6 +155,7 @@ def run_dies(
     *,
     dies: int,
     labels: ArrayLike | None = None,
+    outputs: ArrayLike | None = None,
     effects: Collection[str] = tuple(EFFECTS),
     seed: int = 0,
     attempts: int = 1,
@@ -175,6 +176,8 @@ def run_dies(
     dies : int
     labels : int array, (samples,), optional
         Number of the output neuron that is right for each sample.
+    outputs : int array, optional
+        Neurons that answer, in the order of the labels; `outputs_of` by default.
     effects, seed, attempts, age, windows
         As for `mosaic_sim.sample_die`; die k has seed ``seed + k``.
     threads : int, optional
@@ -202,14 +205,12 @@ def run_dies(
     """
     if isinstance(dies, bool) or not isinstance(dies, int) or dies < 1:
         raise MosaicError(f"dies is {dies!r}; it needs an integer of at least 1.")
-    outputs = outputs_of(program)
-    if not outputs.size:
-        outputs = np.arange(program.neurons)
+    answering = _outputs(program, outputs)
     ideal = simulate(program, spikes)
-    wanted = _answers(ideal, program, outputs)
+    wanted = _answers(ideal, program, answering)
     if labels is not None:
-        wanted = _labels(labels, ideal.samples, outputs.size)
-    base = _answers(ideal, program, outputs)
+        wanted = _labels(labels, ideal.samples, answering.size)
+    base = _answers(ideal, program, answering)
     neurons = ideal.counts[:, program.first_neuron :]
 
     def run(number: int) -> tuple[float, float, float, int, int, int]:
@@ -221,7 +222,7 @@ def run_dies(
         report = price(die, recording, technology)
         counts = recording.counts[:, program.first_neuron :]
         result = (
-            float((_answers(recording, program, outputs) == wanted).mean()),
+            float((_answers(recording, program, answering) == wanted).mean()),
             report.energy_per_inference,
             float(np.abs(counts - neurons).sum() / max(neurons.sum(), 1)),
             int((die.lost > 0).sum()), int((die.false > 0).sum()), int(die.pulses.sum()),
@@ -240,6 +241,25 @@ def run_dies(
         false, pulses, tuple(e for e in EFFECTS if e in set(effects)), seed, attempts, windows,
         age,
     )  # fmt: skip
+
+
+def _outputs(program: Program, outputs: ArrayLike | None) -> NDArray[np.int64]:
+    """Neurons that answer, checked."""
+    if outputs is None:
+        found = outputs_of(program)
+        return found if found.size else np.arange(program.neurons)
+    given = np.asarray(outputs)
+    if given.ndim != 1 or not given.size or given.dtype.kind not in "iu":
+        raise MosaicError(
+            f"outputs holds {given.dtype} of shape {given.shape}; it needs the numbers of one or "
+            "more neurons."
+        )
+    if given.min() < 0 or given.max() >= program.neurons:
+        bad = given[(given < 0) | (given >= program.neurons)][0]
+        raise MosaicError(
+            f"outputs has {bad}; the network has neurons 0 to {program.neurons - 1}."
+        )
+    return given.astype(np.int64)
 
 
 def _answers(

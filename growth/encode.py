@@ -11,7 +11,7 @@ from mosaic_sim.errors import MosaicError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["delta", "regular_rate"]
+__all__ = ["delta", "latency", "random_rate", "regular_rate"]
 
 
 def regular_rate(intensity: NDArray[Any], steps: int) -> NDArray[np.bool_]:
@@ -75,6 +75,91 @@ def regular_rate(intensity: NDArray[Any], steps: int) -> NDArray[np.bool_]:
         np.greater(now, before, out=fired[:, t])
         before = now
     return fired
+
+
+def random_rate(
+    intensity: NDArray[Any], steps: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Turn intensities into random spikes: at each step one with the intensity as its chance.
+
+    The rate code of ``snntorch.spikegen.rate``. `regular_rate` has the same mean without chance.
+
+    Parameters
+    ----------
+    intensity : float array, (samples, channels), 0 to 1
+    steps : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    bool array, (samples, steps, channels)
+
+    Raises
+    ------
+    MosaicError
+        If an intensity is not a number from 0 to 1, or there is no step.
+
+    Examples
+    --------
+    >>> random_rate(np.array([[0.0, 1.0]]), 3, np.random.default_rng(0))[0].sum(0).tolist()
+    [0, 3]
+    """
+    values = _still(intensity, steps)
+    drawn = rng.random((len(values), steps, values.shape[1]))
+    fired: NDArray[np.bool_] = drawn < values[:, None]
+    return fired
+
+
+def latency(intensity: NDArray[Any], steps: int) -> NDArray[np.bool_]:
+    """Turn intensities into the time of one spike: the brighter, the earlier.
+
+    A channel of intensity x above 0 spikes once, at step ``round((1 - x) (steps - 1))``, halves
+    to the even step; one of intensity 0 never does. This is ``snntorch.spikegen.latency`` with
+    ``linear=True, normalize=True, clip=True`` and a threshold just above 0.
+
+    Parameters
+    ----------
+    intensity : float array, (samples, channels), 0 to 1
+    steps : int
+
+    Returns
+    -------
+    bool array, (samples, steps, channels)
+
+    Raises
+    ------
+    MosaicError
+        If an intensity is not a number from 0 to 1, or there is no step.
+
+    Examples
+    --------
+    >>> latency(np.array([[1.0, 0.5, 0.0]]), 5)[0].argmax(0).tolist()
+    [0, 2, 0]
+    >>> latency(np.array([[1.0, 0.5, 0.0]]), 5)[0].sum(0).tolist()
+    [1, 1, 0]
+    """
+    values = _still(intensity, steps)
+    step = np.rint((1 - values) * (steps - 1))
+    fired: NDArray[np.bool_] = (np.arange(steps)[:, None] == step[:, None]) & (
+        values[:, None] > 0
+    )
+    return fired
+
+
+def _still(intensity: NDArray[Any], steps: int) -> NDArray[np.float64]:
+    """Checked intensities, (samples, channels)."""
+    if steps < 1:
+        raise MosaicError(f"steps is {steps}; it needs at least 1.")
+    values = np.asarray(intensity, np.float64)
+    if values.ndim != 2:
+        raise MosaicError(
+            f"intensity has shape {values.shape}; it needs (samples, channels)."
+        )
+    outside = ~((values >= 0) & (values <= 1))
+    if outside.any():
+        at = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise MosaicError(f"intensity[{at}] is {values[at]}; it must lie between 0 and 1.")
+    return values
 
 
 def delta(signal: NDArray[Any], threshold: float) -> NDArray[np.bool_]:

@@ -18,14 +18,24 @@ from growth.datasets.images import (
     mnist,
     omniglot,
 )
-from growth.datasets.signals import ecg5000, ecg5000_anomaly, fsdd, mitbih, nmnist
+from growth.datasets.signals import (
+    ecg5000,
+    ecg5000_anomaly,
+    fsdd,
+    fsdd_spikes,
+    mitbih,
+    mitbih_anomaly,
+    nmnist,
+)
+from growth.datasets.spoken import shd, ssc
+from growth.datasets.validation import folds
 from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
     "DATASETS", "FILES", "DataFile", "Dataset", "cifar10", "cifar10_4000", "cifar10_4000_grey",
-    "cifar10_grey", "digits", "ecg5000", "ecg5000_anomaly", "fashion_mnist", "from_arrays",
-    "from_torch", "fsdd", "letters", "load_dataset", "mitbih", "mnist", "nmnist", "omniglot",
-    "rates",
+    "cifar10_grey", "digits", "ecg5000", "ecg5000_anomaly", "fashion_mnist", "folds",
+    "from_arrays", "from_torch", "fsdd", "fsdd_spikes", "letters", "load_dataset", "mitbih",
+    "mitbih_anomaly", "mnist", "nmnist", "omniglot", "rates", "shd", "ssc",
 ]  # fmt: skip
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -40,9 +50,13 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "cifar10-4000-grey": cifar10_4000_grey,
     "nmnist": nmnist,
     "fsdd": fsdd,
+    "fsdd-spikes": fsdd_spikes,
     "ecg5000": ecg5000,
     "ecg5000-anomaly": ecg5000_anomaly,
     "mitbih": mitbih,
+    "mitbih-anomaly": mitbih_anomaly,
+    "shd": shd,
+    "ssc": ssc,
 }
 """Every data set by name. All but the digits need files in the folder ``MOSAIC_DATA``."""
 

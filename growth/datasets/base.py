@@ -40,6 +40,9 @@ class Dataset:
         (channels,) where they have no other.
     groups : tuple of tuple of int
         Labels that belong together, where the data say so: the characters of an alphabet.
+    origin : int64 array, (training samples,), optional
+        Who each training sample is from, where test samples are of others: `folds` never divides
+        the samples of one.
 
     Raises
     ------
@@ -64,6 +67,7 @@ class Dataset:
     scale: float = 1.0
     shape: tuple[int, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
+    origin: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -84,6 +88,11 @@ class Dataset:
                     f"{part}_labels must lie between 0 and {self.labels - 1}; they lie between "
                     f"{labels.min()} and {labels.max()}."
                 )
+        if self.origin is not None and self.origin.shape != self.train_labels.shape:
+            raise MosaicError(
+                f"origin has shape {self.origin.shape}; it needs {self.train_labels.shape}, one "
+                "for each training sample."
+            )
         train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
         if train != test:
             raise MosaicError(
@@ -137,7 +146,7 @@ def rates(data: Dataset) -> Dataset:
     )
     return Dataset(
         f"{data.name}-rates", train, data.train_labels, test, data.test_labels, data.labels,
-        shape=data.shape, groups=data.groups,
+        shape=data.shape, groups=data.groups, origin=data.origin,
     )  # fmt: skip
 
 

@@ -9,13 +9,21 @@ import numpy as np
 
 from growth.datasets.base import Dataset
 from growth.datasets.files import find
-from growth.encode import delta
+from growth.encode import delta, regular_rate
 from mosaic_sim.errors import ConfigError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ecg5000", "ecg5000_anomaly", "fsdd", "mitbih", "nmnist"]
+__all__ = [
+    "ecg5000", "ecg5000_anomaly", "fsdd", "fsdd_spikes", "mitbih", "mitbih_anomaly", "nmnist",
+]  # fmt: skip
+
+PAST_BEATS, PAST_INTERVALS = 20, 10
+"""Beats and intervals between beats that the next one is compared with."""
+INTERVAL_THRESHOLD, UNUSUAL_THRESHOLD, USUAL_FLOOR = 0.05, 0.3, 0.03
+"""Changes of an interval that make a spike: of its logarithm, and of that by what is usual; the
+third is added to what is usual."""
 
 NMNIST_MICROSECONDS = 340_000
 """Length that a recording is cut into steps by: three saccades of about 100 ms, and some."""
@@ -24,6 +32,8 @@ RATE = 8000
 """Samples of spoken digits in a second."""
 FRAME, HOP = 256, 80
 """Samples of one spectrum, and between the starts of two: 32 ms and 10 ms."""
+LOWEST_HERTZ, HIGHEST_HERTZ = 100.0, 3600.0
+"""Centres of the outermost gammatone filters."""
 FLOOR_DECIBELS = 60.0
 """What lies this far below the loudest band of its recording, or further, is silence."""
 
@@ -133,6 +143,54 @@ def mitbih(seed: int, steps: int = 128, threshold: float = 0.1) -> Dataset:
     )
 
 
+def mitbih_anomaly(seed: int, steps: int = 32, threshold: float = 0.15) -> Dataset:
+    """Return MIT-BIH's heartbeats as normal (0) and other (1), with what the heart did before.
+
+    Beats and division as in `mitbih`: no patient is in both parts, and `Dataset.origin` says whose
+    record a training beat is from. A beat of another patient is told by how it differs from its
+    neighbours, so four signals are encoded by `growth.encode.delta`, ups before downs, 8 channels.
+    Nothing looks ahead of a beat.
+
+    1. The beat, in units of the mean peak-to-peak height of the 20 beats before.
+    2. Its departure from the mean of the 20 beats before, in the same unit.
+    3. The logarithm of the interval since the beat before, less its mean over the 10 intervals
+       before that. It steps from 0 to its value and so becomes a burst of spikes.
+    4. The same divided by 0.03 plus its mean size in the 20 beats before: early for this heart.
+
+    Parameters
+    ----------
+    seed : int
+        Of the order of the training samples.
+    steps : int
+        128 or a divisor of it: the mean over equal parts is encoded.
+    threshold : float
+        Change of the first two signals that makes a spike.
+    """
+    (path,) = find("mitbih")
+    with np.load(path, allow_pickle=False) as file:
+        names = ("beats", "aami", "split", "record", "sample", "rr_prev")
+        beats, kinds, split, record, at, interval = (file[name] for name in names)
+    height = np.ptp(beats, axis=1).astype(np.float64)
+    shapes = _parts("mitbih-anomaly", beats[..., None], steps)[..., 0]
+    signals = np.zeros((*shapes.shape, 4))
+    for one in np.unique(record):
+        rows = np.flatnonzero(record == one)
+        rows = rows[np.argsort(at[rows], kind="stable")]
+        # The first beat has no interval yet; it is given the one that follows.
+        log = np.log(np.where(interval[rows] > 0, interval[rows], interval[rows[1]]))
+        early = log - _before(log, PAST_INTERVALS)
+        usual = USUAL_FLOOR + _before(np.abs(early), PAST_BEATS)
+        unit = threshold * _before(height[rows], PAST_BEATS)[:, None]
+        signals[rows, :, 0] = shapes[rows] / unit
+        signals[rows, :, 1] = (shapes[rows] - _before(shapes[rows], PAST_BEATS)) / unit
+        signals[rows, 1:, 2] = (early / INTERVAL_THRESHOLD)[:, None]
+        signals[rows, 1:, 3] = (early / usual / UNUSUAL_THRESHOLD)[:, None]
+    return _divided(
+        "mitbih-anomaly", delta(signals, 1.0), kinds > 0, split == 1, split == 2, 2, seed,
+        origin=record,
+    )  # fmt: skip
+
+
 def fsdd(seed: int, steps: int, bands: int = 32) -> Dataset:
     """Return the Free Spoken Digit Dataset as loudness in bands: 2,700 and 300 recordings.
 
@@ -153,17 +211,60 @@ def fsdd(seed: int, steps: int, bands: int = 32) -> Dataset:
     ----------
     Jackson et al., Free Spoken Digit Dataset, 2018, doi:10.5281/zenodo.1342401.
     """
+    return _fsdd("fsdd", seed, steps, _mel(bands))
+
+
+def fsdd_spikes(seed: int, steps: int, bands: int = 32) -> Dataset:
+    """Return the Free Spoken Digit Dataset as spikes of a model of the cochlea.
+
+    As `fsdd`, with gammatone filters of fourth order in place of triangles, equally spaced in
+    equivalent rectangular bandwidths from 100 Hz to 3.6 kHz. Each band sums its loudness up, and
+    spikes when it has gathered 1 (`growth.encode.regular_rate`).
+
+    Parameters
+    ----------
+    seed : int
+        Of the order of the training samples.
+    steps, bands : int
+
+    References
+    ----------
+    Jackson et al., Free Spoken Digit Dataset, 2018, doi:10.5281/zenodo.1342401; Glasberg and
+    Moore, Hearing Research 47, 1990 (bandwidths); Patterson et al., "Complex sounds and auditory
+    images", 1992 (gammatone).
+    """
+    spoken = _fsdd("fsdd-spikes", seed, steps, _gammatone(bands))
+    train, test = (
+        regular_rate(x, steps) for x in (spoken.train_inputs, spoken.test_inputs)
+    )
+    return Dataset(
+        spoken.name, train, spoken.train_labels, test, spoken.test_labels, spoken.labels
+    )
+
+
+def _fsdd(name: str, seed: int, steps: int, filters: NDArray[np.float64]) -> Dataset:
+    """Loudness of all recordings in the bands of `filters`."""
     (path,) = find("fsdd")
     with np.load(path, allow_pickle=False) as file:
         audio, offsets, labels = file["audio"], file["offsets"], file["label"]
         test = file["is_test"]
-    filters = _mel(bands)
     inputs = np.stack(
         [_loudness(audio[start:end], filters, steps) for start, end in pairwise(offsets)]
     )
     labels = labels.astype(np.int64)
     train = np.random.default_rng(seed).permutation(np.nonzero(~test)[0])
-    return Dataset("fsdd", inputs[train], labels[train], inputs[test], labels[test], 10)
+    return Dataset(name, inputs[train], labels[train], inputs[test], labels[test], 10)
+
+
+def _before(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+    """Mean of up to `number` rows before each; the first, which has none, is its own mean."""
+    total = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
+    row = np.arange(len(values))
+    first = np.maximum(row - number, 0)
+    count = np.maximum(row - first, 1).reshape(-1, *[1] * (values.ndim - 1))
+    mean: NDArray[np.float64] = (total[row] - total[first]) / count
+    mean[0] = values[0]
+    return mean
 
 
 def _ecg5000() -> tuple[NDArray[Any], ...]:
@@ -185,6 +286,14 @@ def _beats(
     threshold: float,
 ) -> Dataset:
     """Encode one signal a sample, (samples, time), as spikes of up and down."""
+    kept = train | test
+    spikes = np.zeros((len(signal), steps, 2), np.bool_)
+    spikes[kept] = delta(_parts(name, signal[kept][..., None], steps), threshold)
+    return _divided(name, spikes, labels, train, test, classes, seed)
+
+
+def _parts(name: str, signal: NDArray[Any], steps: int) -> NDArray[np.float64]:
+    """Mean of equal parts of signals, (samples, time, signals) to (samples, steps, signals)."""
     length = signal.shape[1]
     if steps < 1 or length % steps:
         divisors = [n for n in range(1, length + 1) if not length % n]
@@ -192,17 +301,31 @@ def _beats(
             f"steps is {steps}; a beat of {name} has {length} samples, so it needs one of "
             f"{divisors}."
         )
+    mean: NDArray[np.float64] = signal.reshape(
+        len(signal), steps, length // steps, -1
+    ).mean(2, dtype=np.float64)
+    return mean
+
+
+def _divided(
+    name: str,
+    spikes: NDArray[np.bool_],
+    labels: NDArray[Any],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    classes: int,
+    seed: int,
+    *,
+    origin: NDArray[Any] | None = None,
+) -> Dataset:
+    """Training samples in random order, test samples as they stand."""
     order = np.random.default_rng(seed).permutation(np.nonzero(train)[0])
     held = np.nonzero(test)[0]
-    train_spikes, test_spikes = (
-        delta(
-            signal[index].reshape(len(index), steps, 1, -1).mean(3, dtype=np.float64),
-            threshold,
-        )
-        for index in (order, held)
-    )
     kinds = labels.astype(np.int64)
-    return Dataset(name, train_spikes, kinds[order], test_spikes, kinds[held], classes)
+    return Dataset(
+        name, spikes[order], kinds[order], spikes[held], kinds[held], classes,
+        origin=None if origin is None else origin[order].astype(np.int64),
+    )  # fmt: skip
 
 
 def _mel(bands: int) -> NDArray[np.float64]:
@@ -224,6 +347,21 @@ def _mel(bands: int) -> NDArray[np.float64]:
             f"spectrum of {FRAME} samples. It needs fewer, and at least 1."
         )
     return triangles
+
+
+def _gammatone(bands: int) -> NDArray[np.float64]:
+    """Power passed by filters of fourth order, (bands, frequencies of a spectrum)."""
+    if bands < 1:
+        raise ConfigError(f"bands is {bands}; it needs at least 1.")
+    # Glasberg and Moore: centres equally far apart in equivalent rectangular bandwidths.
+    low, high = (21.4 * np.log10(1 + 0.00437 * f) for f in (LOWEST_HERTZ, HIGHEST_HERTZ))
+    centre = (10 ** (np.linspace(low, high, bands) / 21.4) - 1) / 0.00437
+    width = 1.019 * 24.7 * (1 + 0.00437 * centre)
+    frequency = np.fft.rfftfreq(FRAME, 1 / RATE)
+    power: NDArray[np.float64] = (
+        1 + ((frequency - centre[:, None]) / width[:, None]) ** 2
+    ) ** -4.0
+    return power
 
 
 def _loudness(

@@ -48,7 +48,9 @@ PUBLISHED = {
     "fsdd": (["fsdd"], 2_700, 300, (28, 32), 10),
     "ecg5000": (["ecg5000"], 500, 1_500, (28, 2), 5),
     "ecg5000-anomaly": (["ecg5000"], 500, 4_500, (28, 2), 2),
+    "fsdd-spikes": (["fsdd"], 2_700, 300, (28, 32), 10),
     "mitbih": (["mitbih"], 51_000, 49_691, (32, 2), 5),
+    "mitbih-anomaly": (["mitbih"], 51_000, 49_691, (32, 8), 2),
 }
 
 
@@ -56,7 +58,7 @@ PUBLISHED = {
 def test_each_data_set_has_its_published_size_and_intensities(name):
     files, train, test, shape, labels = PUBLISHED[name]
     need(*files)
-    steps = 32 if name == "mitbih" else 28
+    steps = 32 if name.startswith("mitbih") else 28
     data = load_dataset(name, 0, 0.25, steps=steps)
     assert (len(data.train_labels), len(data.test_labels)) == (train, test)
     assert data.train.shape() == data.test.shape() == shape
@@ -191,7 +193,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_another_order(name):
         (
             "digits",
             {"size": 28},
-            "size is 28, but digits has one size; omniglot, nmnist have",
+            "size is 28, but digits has one size; omniglot, nmnist, shd, ssc have",
         ),
         ("nmnist", {"size": 20}, "34 or 17 pixels a side"),
         ("zebra", {}, "Unknown data set 'zebra'. There are: digits, mnist"),
@@ -223,7 +225,8 @@ def test_every_data_set_but_the_digits_says_what_it_lacks_and_where_to_get_it(mo
     monkeypatch.delenv("MOSAIC_DATA", raising=False)
     for name in set(DATASETS) - {"digits"}:
         with pytest.raises(
-            ConfigError, match=r"MOSAIC_DATA is not set; .* MB\) from https://"
+            ConfigError,
+            match=r"MOSAIC_DATA( is not set; .* MB\) from| to have .*) https://",
         ):
             load_dataset(name, steps=28)
     load_dataset("digits")

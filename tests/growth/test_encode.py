@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth.encode import delta, regular_rate
+from growth.encode import delta, latency, random_rate, regular_rate
 from growth.strategies.base import encode
 from mosaic_sim import MosaicError
 
@@ -149,3 +149,45 @@ def test_channels_have_their_ups_first_and_then_their_downs():
 def test_impossible_signals_are_refused(signal, threshold, message):
     with pytest.raises(MosaicError, match=message):
         delta(signal, threshold)
+
+
+# --- one spike, and random ones --------------------------------------------------------------
+
+
+@given(st.lists(grey, min_size=1, max_size=20), st.sampled_from([1, 2, 3, 5, 9, 17, 33]))
+def test_latency_is_that_of_snntorch(values, steps):
+    from snntorch.spikegen import latency as theirs
+
+    given = np.array([values])
+    found = latency(given, steps)[0]
+    if steps > 1:  # theirs divides by zero for one step
+        wanted = theirs(
+            torch.tensor(values), num_steps=steps, linear=True, normalize=True, clip=True,
+            threshold=1e-6,
+        )  # fmt: skip
+        assert (found == wanted.numpy().astype(bool)).all()
+    assert (found.sum(0) == (given[0] > 0)).all()
+
+
+def test_random_rates_fire_as_often_as_their_intensity_says():
+    rng = np.random.default_rng(0)
+    x = np.array([[0.0, 0.1, 0.5, 0.9, 1.0]])
+    fired = random_rate(x, 20_000, rng)[0].mean(0)
+    # Five standard deviations of a binomial share.
+    assert (np.abs(fired - x[0]) <= 5 * np.sqrt(x[0] * (1 - x[0]) / 20_000)).all()
+    again = random_rate(x, 50, np.random.default_rng(1))
+    assert (again == random_rate(x, 50, np.random.default_rng(1))).all()
+    other = random_rate(np.full((1, 2), 0.5), 64, np.random.default_rng(2))[0]
+    assert (other[:, 0] != other[:, 1]).any()  # channels do not share their chance
+
+
+@pytest.mark.parametrize("encode_", [latency, lambda x, n: random_rate(x, n, np.random)])
+def test_impossible_still_intensities_are_refused(encode_):
+    for intensity, steps, message in (
+        ([[1.5]], 3, r"intensity\[\(0, 0\)\] is 1\.5"),
+        ([[float("nan")]], 3, "is nan"),
+        ([[[0.5]]], 3, r"shape \(1, 1, 1\); it needs \(samples, channels\)"),
+        ([[0.5]], 0, "steps is 0"),
+    ):
+        with pytest.raises(MosaicError, match=message):
+            encode_(np.array(intensity), steps)
