@@ -256,7 +256,7 @@ def _fit(
         partial = route_most(skeleton(net, laid), chip, placement, keep=held, order=order)
         source, tile = partial.missed.T
         if (source < net.inputs).any():
-            raise MosaicError(
+            raise CapacityError(
                 f"chip has no line for input {source.min()}, which enters the tile below its port."
             )
         refused[source - net.inputs, tile] = True
