@@ -18,7 +18,7 @@ from mosaic_sim.errors import MosaicError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Cell", "Crossbar", "Part", "cells", "crossbars"]
+__all__ = ["Crossbar", "NamedCell", "Part", "cells", "crossbars"]
 
 WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
@@ -49,7 +49,7 @@ class Crossbar(NamedTuple):
         return int(self.layers[0][0].tensor.shape[0])
 
 
-class Cell(NamedTuple):
+class NamedCell(NamedTuple):
     """A layer of neurons, and how many there are if that is known before it is called."""
 
     name: str
@@ -147,7 +147,7 @@ def crossbars(
     return found
 
 
-def cells(model: nn.Module) -> list[Cell]:
+def cells(model: nn.Module) -> list[NamedCell]:
     """List the layers of neurons: cells of snnTorch, and modules with a ``crossbar``.
 
     Examples
@@ -161,10 +161,10 @@ def cells(model: nn.Module) -> list[Cell]:
         if isinstance(module, WEIGHTED):
             loose.append(module)
         elif isinstance(module, snntorch.SpikingNeuron):
-            found.append(Cell(name, module, _neurons(module, loose)))
+            found.append(NamedCell(name, module, _neurons(module, loose)))
             loose = []
         elif hasattr(module, "crossbar"):
-            found.append(Cell(name, module, int(_own(module)[0][0].tensor.shape[0])))
+            found.append(NamedCell(name, module, int(_own(module)[0][0].tensor.shape[0])))
     return found
 
 

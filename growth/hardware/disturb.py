@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from growth.hardware.crossbars import Cell, Crossbar, cells, crossbars
+from growth.hardware.crossbars import Crossbar, NamedCell, cells, crossbars
 from mosaic_sim.errors import MosaicError
 
 if TYPE_CHECKING:
@@ -326,7 +326,7 @@ def _cover(module: nn.Module, attribute: str, value: Tensor, stack: ExitStack) -
 
 
 def _put_neurons(
-    cell: Cell, draws: _Draws, stack: ExitStack, waiting: dict[nn.Module, str]
+    cell: NamedCell, draws: _Draws, stack: ExitStack, waiting: dict[nn.Module, str]
 ) -> None:
     """Put unequal thresholds and time constants in the place of the clean ones."""
     d, module = draws.disturbance, cell.module

@@ -6,22 +6,40 @@ they come out, and priced.
 """
 
 from growth.showcase.plan import (
-    Cell,
     DataPlan,
     Lines,
     NetPlan,
     ShowcasePlan,
+    Trained,
     TrainPlan,
     Variant,
     load_showcase,
 )
 from growth.showcase.run import read_results, run_cell, run_showcase
 from growth.showcase.tables import by_variant, grids, write_tables
-from growth.showcase.task import Task, even_rows, load_task
+from growth.showcase.task import SignalTask, even_rows, load_task
 from growth.showcase.train import answers, build, train, trim
 
 __all__ = [
-    "Cell", "DataPlan", "Lines", "NetPlan", "ShowcasePlan", "Task", "TrainPlan", "Variant",
-    "answers", "build", "by_variant", "even_rows", "grids", "load_showcase", "load_task",
-    "read_results", "run_cell", "run_showcase", "train", "trim", "write_tables",
+    "DataPlan",
+    "Lines",
+    "NetPlan",
+    "ShowcasePlan",
+    "SignalTask",
+    "TrainPlan",
+    "Trained",
+    "Variant",
+    "answers",
+    "build",
+    "by_variant",
+    "even_rows",
+    "grids",
+    "load_showcase",
+    "load_task",
+    "read_results",
+    "run_cell",
+    "run_showcase",
+    "train",
+    "trim",
+    "write_tables",
 ]  # fmt: skip

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from growth.hardware import TiledNetwork
     from growth.showcase.plan import ShowcasePlan
-    from growth.showcase.task import Task
+    from growth.showcase.task import SignalTask
     from mosaic_sim import Recording, Routing, Technology
 
 __all__ = ["chip_of", "evaluate", "fewest_lines", "noise_curve", "routed", "technology_of"]
@@ -72,7 +72,7 @@ def fewest_lines(model: TiledNetwork) -> Lines:
 def evaluate(
     plan: ShowcasePlan,
     model: TiledNetwork,
-    task: Task,
+    task: SignalTask,
     rows: NDArray[np.int64],
     chip: Chip,
     technology: Technology,
@@ -173,7 +173,11 @@ def routed(model: TiledNetwork, chip: Chip) -> Routing:
 
 
 def noise_curve(
-    plan: ShowcasePlan, model: TiledNetwork, task: Task, rows: NDArray[np.int64], seed: int
+    plan: ShowcasePlan,
+    model: TiledNetwork,
+    task: SignalTask,
+    rows: NDArray[np.int64],
+    seed: int,
 ) -> list[list[float]]:
     """Accuracy in torch on some test samples, (noises, draws), with noise on the weights.
 

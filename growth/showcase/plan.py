@@ -16,8 +16,16 @@ from mosaic_sim.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Cell", "DataPlan", "Lines", "NetPlan", "ShowcasePlan", "TrainPlan", "Variant",
-           "load_showcase"]  # fmt: skip
+__all__ = [
+    "DataPlan",
+    "Lines",
+    "NetPlan",
+    "ShowcasePlan",
+    "TrainPlan",
+    "Trained",
+    "Variant",
+    "load_showcase",
+]  # fmt: skip
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Size = Annotated[int, Field(ge=1, le=256)]
@@ -156,7 +164,7 @@ class Variant(Section):
     lines: Lines | None = None
 
 
-class Cell(NamedTuple):
+class Trained(NamedTuple):
     """One network: a variant with a seed."""
 
     variant: Variant
@@ -229,9 +237,9 @@ class ShowcasePlan(Section):
         text = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
-    def cells(self) -> list[Cell]:
+    def cells(self) -> list[Trained]:
         """All networks to train, seed by seed."""
-        return [Cell(variant, seed) for seed in self.seeds for variant in self.variants]
+        return [Trained(variant, seed) for seed in self.seeds for variant in self.variants]
 
     def net_of(self, variant: Variant) -> NetPlan:
         """Return the network of a variant."""

@@ -15,7 +15,7 @@ import torch
 
 from growth.config import read_tables
 from growth.showcase.chip import chip_of, evaluate, fewest_lines, noise_curve, technology_of
-from growth.showcase.plan import Cell, Lines, ShowcasePlan
+from growth.showcase.plan import Lines, ShowcasePlan, Trained
 from growth.showcase.task import even_rows, load_task
 from growth.showcase.train import build, train
 from growth.workers import bars, pool_of, workers_for
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from growth.hardware import TiledNetwork
-    from growth.showcase.task import Task
+    from growth.showcase.task import SignalTask
 
 __all__ = ["Results", "read_results", "run_cell", "run_showcase"]
 
-Results = list[tuple[Cell, dict[str, Any]]]
+Results = list[tuple[Trained, dict[str, Any]]]
 """What each cell gave."""
 
 
@@ -105,7 +105,7 @@ def run_showcase(
 
 
 def run_cell(
-    plan: ShowcasePlan, cell: Cell, folder: Path, done: Callable[[], None] = lambda: None
+    plan: ShowcasePlan, cell: Trained, folder: Path, done: Callable[[], None] = lambda: None
 ) -> None:
     """Train and evaluate one cell in the folder of its run; go on where its checkpoint ends."""
     threads = torch.get_num_threads()
@@ -151,13 +151,13 @@ def read_results(plan: ShowcasePlan, folder: Path) -> Results:
     return found
 
 
-def _shape(plan: ShowcasePlan, cell: Cell) -> str:
+def _shape(plan: ShowcasePlan, cell: Trained) -> str:
     """Networks of one name need the same lines at first, about."""
     net = plan.net_of(cell.variant)
     return f"{net.rows}x{net.columns}x{net.neurons_per_tile}"
 
 
-def _find_lines(plan: ShowcasePlan, task: Task, folder: Path) -> None:
+def _find_lines(plan: ShowcasePlan, task: SignalTask, folder: Path) -> None:
     """Write the lines of the chips that are not given: the fewest for each network's first seed."""
     file = folder / "lines.toml"
     known: dict[str, Any] = read_tables(file) if file.exists() else {}
@@ -167,20 +167,20 @@ def _find_lines(plan: ShowcasePlan, task: Task, folder: Path) -> None:
             and cell.variant.lines is None
             and _shape(plan, cell) not in known
         ):
-            first = Cell(cell.variant.model_copy(update={"profile": None}), 0)
+            first = Trained(cell.variant.model_copy(update={"profile": None}), 0)
             model = build(plan, first, task.train.shape[2], task.labels)
             known[_shape(plan, cell)] = fewest_lines(model).model_dump()
             write_whole(file, tomli_w.dumps(known))
 
 
-def _lines_of(plan: ShowcasePlan, cell: Cell, folder: Path) -> Lines:
+def _lines_of(plan: ShowcasePlan, cell: Trained, folder: Path) -> Lines:
     given = cell.variant.lines or plan.lines
     if given is not None:
         return given
     return Lines.read(read_tables(folder / "lines.toml")[_shape(plan, cell)], "lines")
 
 
-def _save_example(path: Path, model: TiledNetwork, task: Task, row: int) -> None:
+def _save_example(path: Path, model: TiledNetwork, task: SignalTask, row: int) -> None:
     """Keep the spikes of one test sample, for a figure."""
     spikes = torch.from_numpy(
         task.test[row : row + 1].transpose(1, 0, 2).astype(np.float32)

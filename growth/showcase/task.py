@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from growth.datasets import Dataset
     from growth.showcase.plan import DataPlan
 
-__all__ = ["Task", "even_rows", "load_task"]
+__all__ = ["SignalTask", "even_rows", "load_task"]
 
 
-class Task(NamedTuple):
+class SignalTask(NamedTuple):
     """Spikes and labels.
 
     Attributes
@@ -41,7 +41,7 @@ class Task(NamedTuple):
     labels: int
 
 
-def load_task(plan: DataPlan, seed: int) -> Task:
+def load_task(plan: DataPlan, seed: int) -> SignalTask:
     """Read the data of one seed.
 
     Raises
@@ -67,7 +67,7 @@ def load_task(plan: DataPlan, seed: int) -> Task:
     if plan.balanced:
         origin = None if data.origin is None else data.origin[train]
         chance = _chances(data.train_labels[train], origin)
-    return Task(
+    return SignalTask(
         _spikes(data, data.train_inputs[train], plan), data.train_labels[train],
         _spikes(data, held[0][test], plan), held[1][test], chance, data.labels,
     )  # fmt: skip

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from growth.showcase.plan import Cell, ShowcasePlan, Variant
-    from growth.showcase.task import Task
+    from growth.showcase.plan import ShowcasePlan, Trained, Variant
+    from growth.showcase.task import SignalTask
     from growth.simulation import Chip, Technology
 
 __all__ = ["answers", "build", "train", "trim"]
@@ -32,7 +32,7 @@ ROWS = 500
 """Samples that are evaluated at once."""
 
 
-def build(plan: ShowcasePlan, cell: Cell, channels: int, labels: int) -> TiledNetwork:
+def build(plan: ShowcasePlan, cell: Trained, channels: int, labels: int) -> TiledNetwork:
     """Return the network of a cell as it is before training."""
     net = plan.net_of(cell.variant)
     model = TiledNetwork(
@@ -47,9 +47,9 @@ def build(plan: ShowcasePlan, cell: Cell, channels: int, labels: int) -> TiledNe
 
 def train(
     plan: ShowcasePlan,
-    cell: Cell,
+    cell: Trained,
     model: TiledNetwork,
-    task: Task,
+    task: SignalTask,
     chip: Chip,
     technology: Technology,
     checkpoint: Path | None = None,
@@ -65,7 +65,7 @@ def train(
     plan, cell
     model : TiledNetwork
         From `build`.
-    task : Task
+    task : SignalTask
     chip : Chip
         That connections are priced and pruned for.
     technology : Technology
@@ -208,7 +208,7 @@ def _number(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
-def _order(task: Task, number: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def _order(task: SignalTask, number: int, seed: int, epoch: int) -> NDArray[np.int64]:
     rng = np.random.default_rng([seed, 2, epoch])
     if task.chance is not None:
         return rng.choice(len(task.train), number, p=task.chance)

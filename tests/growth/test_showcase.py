@@ -16,10 +16,10 @@ from growth.cli import app
 from growth.dies import outputs_of, run_dies
 from growth.hardware import Disturbance, TiledNetwork
 from growth.showcase import (
-    Cell,
     DataPlan,
     Lines,
     ShowcasePlan,
+    Trained,
     Variant,
     answers,
     build,
@@ -208,7 +208,7 @@ def parts_of(plan, cell):
 
 def test_plain_training_is_adamw_on_cross_entropy_of_counts(tiny):
     plan = load_showcase(tiny)
-    cell = Cell(Variant(label="plain"), 3)
+    cell = Trained(Variant(label="plain"), 3)
     task, model, chip, technology = parts_of(plan, cell)
     _, other, _, _ = parts_of(plan, cell)
     train(plan, cell, model, task, chip, technology)
@@ -243,9 +243,9 @@ def test_aware_training_starts_alike_and_ends_elsewhere(tiny):
     plan = load_showcase(tiny)
     ends = []
     for variant in plan.variants:
-        task, model, chip, technology = parts_of(plan, Cell(variant, 0))
+        task, model, chip, technology = parts_of(plan, Trained(variant, 0))
         start = model.recurrent.detach().clone()
-        train(plan, Cell(variant, 0), model, task, chip, technology)
+        train(plan, Trained(variant, 0), model, task, chip, technology)
         ends.append((start, model.recurrent.detach()))
     assert torch.equal(ends[0][0], ends[1][0])
     assert not torch.equal(ends[0][1], ends[1][1])
@@ -257,8 +257,8 @@ def test_a_regulariser_lowers_what_it_stands_for(tiny, kind):
     far = []
     for strength in (0.0, 30.0):
         variant = Variant(label="x", regulariser=kind, strength=strength, beta=1.0)
-        task, model, chip, technology = parts_of(plan, Cell(variant, 0))
-        train(plan, Cell(variant, 0), model, task, chip, technology)
+        task, model, chip, technology = parts_of(plan, Trained(variant, 0))
+        train(plan, Trained(variant, 0), model, task, chip, technology)
         if kind == "energy":  # what the simulator bills for the trained network
             network, placement = model.to_network(), model.placement(chip)
             program = compile_program(
@@ -521,7 +521,7 @@ def invented(label, seed, routing, value, **variant):
         "spikes": 1.0, "neurons": 1, "synapses": 1, "connections": 1, "chip": chip, "devices": 5,
         "bill": bill, "noise_curve": [[value], [value - 0.2, value - 0.4]],
     }  # fmt: skip
-    return Cell(Variant(label=label, **variant), seed), result
+    return Trained(Variant(label=label, **variant), seed), result
 
 
 def test_tables_hold_means_intervals_and_the_worst_die(tiny):
