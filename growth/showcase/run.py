@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from growth.hardware import TiledNetwork
     from growth.showcase.task import SignalTask
 
-__all__ = ["Results", "read_results", "run_cell", "run_showcase"]
+__all__ = ["read_results", "run_cell", "run_showcase"]
 
+# What each network gave.
 Results = list[tuple[Trained, dict[str, Any]]]
-"""What each cell gave."""
 
 
 def run_showcase(
