@@ -152,13 +152,14 @@ def read_results(plan: ShowcasePlan, folder: Path) -> Results:
 
 
 def _shape(plan: ShowcasePlan, cell: Trained) -> str:
-    """Networks of one name need the same lines at first, about."""
+    """Networks of one name have the same connections at first; those of a profile are drawn."""
     net = plan.net_of(cell.variant)
-    return f"{net.rows}x{net.columns}x{net.neurons_per_tile}"
+    size = f"{net.rows}x{net.columns}x{net.neurons_per_tile}"
+    return size if net.profile is None else f"{size}-seed-{cell.seed}"
 
 
 def _find_lines(plan: ShowcasePlan, task: SignalTask, folder: Path) -> None:
-    """Write the lines of the chips that are not given: the fewest for each network's first seed."""
+    """Write the lines of the chips that are not given: the fewest for the connections at first."""
     file = folder / "lines.toml"
     known: dict[str, Any] = read_tables(file) if file.exists() else {}
     for cell in plan.cells():
@@ -167,7 +168,7 @@ def _find_lines(plan: ShowcasePlan, task: SignalTask, folder: Path) -> None:
             and cell.variant.lines is None
             and _shape(plan, cell) not in known
         ):
-            first = Trained(cell.variant.model_copy(update={"profile": None}), 0)
+            first = Trained(cell.variant.model_copy(update={"profile": None}), cell.seed)
             model = build(plan, first, task.train.shape[2], task.labels)
             known[_shape(plan, cell)] = fewest_lines(model).model_dump()
             write_whole(file, tomli_w.dumps(known))

@@ -35,7 +35,7 @@ from growth.showcase import (
     write_tables,
 )
 from growth.showcase import run as running
-from growth.showcase.chip import balanced, chip_of, fewest_lines, technology_of
+from growth.showcase.chip import balanced, chip_of, fewest_lines, routed, technology_of
 from growth.showcase.drawing import draw_showcase, raster_axes
 from growth.showcase.tables import pooled
 from growth.showcase.task import _chances
@@ -323,6 +323,22 @@ def test_what_is_done_is_not_done_again_and_seeds_can_be_added(tiny, tmp_path, m
     assert ran == ["plain-seed-1", "aware-seed-1"]
     with pytest.raises(MosaicError, match=r"plain-seed-1 is not there yet; run the same"):
         read_results(more, folder)
+
+
+def test_each_seed_of_a_network_that_is_drawn_gets_a_chip_that_it_fits(
+    tiny, tmp_path, monkeypatch
+):
+    laid = []
+
+    def check(plan, cell, folder, *rest):
+        model = build(plan, cell, 64, 10)
+        chip = chip_of(model, running._lines_of(plan, cell, folder))
+        laid.append(routed(model, chip))
+
+    monkeypatch.setattr(running, "run_cell", check)
+    plan = load_showcase(tiny, ["net.profile={1=0.05}"], seeds=4)
+    run_showcase(plan, tmp_path, jobs=1)
+    assert len(laid) == len(plan.cells())
 
 
 # --- trimming --------------------------------------------------------------------------------
