@@ -13,6 +13,7 @@ from torch.nn import functional
 from typer.testing import CliRunner
 
 from growth.cli import app
+from growth.config import read_tables
 from growth.dies import outputs_of, run_dies
 from growth.hardware import Disturbance, TiledNetwork
 from growth.showcase import (
@@ -331,14 +332,20 @@ def test_each_seed_of_a_network_that_is_drawn_gets_a_chip_that_it_fits(
     laid = []
 
     def check(plan, cell, folder, *rest):
-        model = build(plan, cell, 64, 10)
+        model = build(plan, cell, 16, 10)
         chip = chip_of(model, running._lines_of(plan, cell, folder))
         laid.append(routed(model, chip))
 
     monkeypatch.setattr(running, "run_cell", check)
-    plan = load_showcase(tiny, ["net.profile={1=0.05}"], seeds=4)
-    run_showcase(plan, tmp_path, jobs=1)
+    plan = load_showcase(
+        tiny,
+        ["net.profile={1=0.3}", "data.pool=2", "net.rows=3", "net.columns=3",
+         "net.neurons_per_tile=10"],
+        seeds=6,
+    )  # fmt: skip
+    folder = run_showcase(plan, tmp_path, jobs=1)
     assert len(laid) == len(plan.cells())
+    assert len(read_tables(folder / "lines.toml")) == 6
 
 
 # --- trimming --------------------------------------------------------------------------------
