@@ -98,10 +98,21 @@ def draw(folders: list[RunFolder], path: Path) -> None:
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
 
-    colours = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-    markers = "osD^vPX"
+    colours = [
+        "#0072B2",
+        "#D55E00",
+        "#009E73",
+        "#CC79A7",
+        "#E69F00",
+        "#56B4E9",
+        "#000000",
+        "#999999",
+    ]
+    markers = "osD^vPX*"
     fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
-    for folder, colour, marker in zip(folders, colours, markers, strict=False):
+    for folder, colour, marker in zip(
+        folders, colours[: len(folders)], markers[: len(folders)], strict=True
+    ):
         parts = [series(seed) for seed in folder.seeds if seed.done]
         met = [
             100 * np.array([np.mean(line[: k + 1]) for k, line in enumerate(p["accuracy"])])
