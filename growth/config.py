@@ -119,7 +119,7 @@ class TrainConfig(Section):
     learning_rate: float = Field(default=1e-2, gt=0)
     correct_rate: float = Field(default=0.8, gt=0, le=1)
     incorrect_rate: float = Field(default=0.1, ge=0, lt=1)
-    optimiser: Literal["adam", "sgd"] = "adam"
+    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     look: int = Field(default=0, ge=0)

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "Layered", "Weights"]
 
 Weights = Mapping[str, Tensor]
-"""``w0``, ``w1``, ...: (neurons, sources) of each layer; ``b0``, ...: its biases, if any."""
+"""``w0``, ``w1``, ...: (neurons, sources) of each layer; ``b0``, ...: its biases, if any; ``m0``,
+``v0``, ...: mean and variance, (neurons,), by which its currents are normalised, if they are."""
+
+EPSILON = 1e-5
+"""Added to a variance before its root is taken, as PyTorch's `BatchNorm1d` does."""
 
 
 class Layer(NamedTuple):
@@ -49,6 +53,10 @@ class Layered(nn.Module):
         Spiking layers start from Kaiming's normal distribution and have no bias, since a bias
         is a line on the chip.
     generator : torch.Generator
+    normalise : bool
+        Whether the currents of hidden layers are normalised (Ioffe and Szegedy, ICML 2015, without
+        scale and shift): by the mean and variance that come with the weights, or else by those of
+        the samples at hand, which are left in `seen`.
 
     Examples
     --------
@@ -64,6 +72,7 @@ class Layered(nn.Module):
         leak: float,
         generator: torch.Generator,
         spiking: bool = True,
+        normalise: bool = False,
     ) -> None:
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
@@ -71,6 +80,8 @@ class Layered(nn.Module):
                 f"sizes is {list(sizes)}; a network needs inputs and outputs, 1 each at least."
             )
         self.sizes, self.leak, self.spiking = tuple(sizes), leak, spiking
+        self.normalise = normalise
+        self.seen: dict[str, Tensor] = {}
         for k, (pre, post) in enumerate(itertools.pairwise(sizes)):
             if spiking:
                 weight = torch.randn(post, pre, generator=generator) * (2 / pre) ** 0.5
@@ -118,6 +129,8 @@ class Layered(nn.Module):
             source, current = now, now @ use[f"w{k}"].T
             if f"b{k}" in use:
                 current = current + use[f"b{k}"]
+            if self.normalise and k + 1 < self.depth:
+                current = self.normalised(k, current, use)
             if self.spiking:
                 now = leaky(current, self.leak)
             elif k + 1 < self.depth:
@@ -127,6 +140,15 @@ class Layered(nn.Module):
             found.append(Layer(source, current, now))
         return found
 
+    def normalised(self, k: int, current: Tensor, use: Weights) -> Tensor:
+        """Currents of layer k with mean 0 and variance 1, (steps, samples, neurons)."""
+        if f"m{k}" in use:
+            mean, variance = use[f"m{k}"], use[f"v{k}"]
+        else:
+            variance, mean = torch.var_mean(current, (0, 1), correction=0)
+            self.seen |= {f"m{k}": mean.detach(), f"v{k}": variance.detach()}
+        return (current - mean) * (variance + EPSILON).rsqrt()
+
     @torch.no_grad()
     def blueprint(
         self,
@@ -134,6 +156,9 @@ class Layered(nn.Module):
         present: Mapping[str, NDArray[np.bool_]] | None = None,
     ) -> Blueprint:
         """What must sit on the chip to compute the same.
+
+        Means and variances become part of weights and biases: a current that is shifted and scaled
+        is one of other synapses and of a line that spikes in every step.
 
         Parameters
         ----------
@@ -152,9 +177,14 @@ class Layered(nn.Module):
         connections = []
         for k, (source, target) in enumerate(zip([INPUTS, *names], names, strict=False)):
             there = None if present is None else present.get(f"w{k}")
-            values = use[f"w{k}"].detach().numpy().astype(np.float32)
+            weight, bias = use[f"w{k}"], use.get(f"b{k}")
+            if f"m{k}" in use:
+                scale = (use[f"v{k}"] + EPSILON).rsqrt()
+                bias = ((0.0 if bias is None else bias) - use[f"m{k}"]) * scale
+                weight = weight * scale[:, None]
+            values = weight.detach().numpy().astype(np.float32)
             connections.append(Connection(source, target, values, there))
-            if f"b{k}" in use:
-                bias = use[f"b{k}"].detach().numpy().astype(np.float32)[:, None]
-                connections.append(Connection(BIAS, target, bias))
+            if bias is not None:
+                column = bias.detach().numpy().astype(np.float32)[:, None]
+                connections.append(Connection(BIAS, target, column))
         return Blueprint(self.sizes[0], populations, tuple(connections), self.spiking)

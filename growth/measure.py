@@ -107,11 +107,10 @@ def measure(
         "bits": blueprint.synapses * (experiment.device.levels - 1).bit_length(),
         **owners(blueprint),
         "stored": bits_by_place(strategy),
-        "confusion": classified(
+        "confusions": confusions(
             np.concatenate(scores["chip"] or scores["torch"]).argmax(1),
-            test.labels,
-            stream.labels,
-        ).confusion.tolist(),
+            test.labels, owner, stream.labels,
+        ),
         "work": strategy.meter.to_dict(),
     }
     if taken_for:
@@ -143,6 +142,25 @@ def measure(
     switch = float(np.mean(chip.switches)) if chip.switches else 0.0
     cost["switch_energy"] = switch * price_writes(1, host.technology)
     return Measured(metrics, cost, runs)
+
+
+def confusions(
+    found: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    owner: NDArray[np.int64],
+    count: int,
+) -> list[list[list[int]]]:
+    """Confusion matrix of the test samples of each task, (tasks, labels, labels).
+
+    Examples
+    --------
+    >>> confusions(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]), 2)
+    [[[1, 1], [0, 0]], [[0, 0], [0, 1]]]
+    """
+    return [
+        classified(found[owner == task], labels[owner == task], count).confusion.tolist()
+        for task in np.unique(owner)
+    ]
 
 
 def parts_of(strategy: Strategy, stream: Stream) -> Iterator[tuple[Samples, int | None]]:

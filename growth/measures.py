@@ -318,12 +318,12 @@ def class_table(run: RunFolder) -> Table:
         If a seed has no confusion matrix.
     """
     summary = summarise(run)
-    if not all(rows and "confusion" in rows[-1] for rows in summary.metrics):
+    if not all(rows and "confusions" in rows[-1] for rows in summary.metrics):
         raise MosaicError(
             f"{str(run.path)!r} has a seed without a confusion matrix: nothing was measured, or "
             "before it was recorded. Run it again in another folder."
         )
-    total = np.sum([rows[-1]["confusion"] for rows in summary.metrics], axis=0)
+    total = np.sum([rows[-1]["confusions"] for rows in summary.metrics], axis=(0, 1))
     true, taken = (
         places.repeat(total.ravel()) for places in np.indices(total.shape).reshape(2, -1)
     )

@@ -9,6 +9,7 @@
         metrics.jsonl             accuracies after each task
         growth.jsonl              decisions with their evidence
         cost.jsonl                the bill after each task
+        times.jsonl               CPU seconds that each task took to learn
         cost-rram-22nm.jsonl      the same under another technology, from 'mosaic price'
         program-0.npz, run-0.npz  chip image and spike totals after task 0, for re-pricing
         routing-0.npz             its routes, for the map

@@ -299,6 +299,11 @@ class Strategy:
                 self.groups(), train.learning_rate,
                 weight_decay=train.weight_decay, fused=True,
             )  # fmt: skip
+        if train.optimiser == "rmsprop":
+            return torch.optim.RMSprop(
+                self.groups(), train.learning_rate,
+                momentum=train.momentum, weight_decay=train.weight_decay,
+            )  # fmt: skip
         return torch.optim.SGD(
             self.groups(), train.learning_rate, momentum=train.momentum,
             weight_decay=train.weight_decay,

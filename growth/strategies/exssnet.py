@@ -78,6 +78,7 @@ class Exssnet(SupSup):
         masks: Literal["threshold", "density"] = "density"
         density: float = Field(default=0.2, gt=0, le=1)
         start: Literal["fresh"] = "fresh"
+        normalise: Literal[False] = False
         transfer: Literal["best", "always", "mean", "none"] = "best"
         neighbours: int = Field(default=10, ge=1)
         look_share: float = Field(default=0.2, gt=0, le=1)

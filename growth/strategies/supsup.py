@@ -9,8 +9,11 @@ size). What masks have in common comes from where their scores start (option ``s
 Sources: Wortsman et al., "Supermasks in superposition", NeurIPS 2020 (weights, scores, task
 identity given); Ramanujan et al., CVPR 2020 (scores, scaled constant weights).
 
+With ``normalise`` the currents of hidden neurons are normalised, by batches in training and by
+running means and variances of each task in use, as published for rectified neurons.
+
 Stored beside the network: one bit a weight and task and the 64-bit seed of the weights, in the
-host; starts that copy earlier scores keep those too, 32 bit each. On the chip: a switch rewrites
+host; starts that copy earlier scores keep those too, 32 bit each; means and variances 16 bit. On the chip: a switch rewrites
 the weights that are in one of two masks only. Each of the two has half, so independent masks
 differ in half of all weights; that is the price of fresh starts.
 """
@@ -36,7 +39,9 @@ from growth.strategies.masks import (
 )
 
 if TYPE_CHECKING:
-    from growth.blueprint import Blueprint
+    from numpy.typing import NDArray
+
+    from growth.blueprint import Blueprint, Serve
     from growth.config import Experiment
     from growth.host import Host
     from growth.layered import Layered
@@ -48,6 +53,9 @@ __all__ = ["SupSup"]
 SEED_BITS = 64
 SCORE_BITS = 32
 RATE_BITS = 16
+
+MOMENTUM = 0.1
+"""Share of a batch in the running means and variances: PyTorch's."""
 
 COPYING = ("similar", "random", "oracle")
 """Starts that copy the scores of an earlier task."""
@@ -84,6 +92,11 @@ class SupSup(Strategy):
             New inputs that `similar` looks at, at most.
         score_rate : float, optional
             Learning rate of scores; that of the experiment by default.
+        extra : int
+            Output neurons beside those of the labels. No task wants them, so every mask learns
+            to keep them low on its own samples.
+        normalise : bool
+            Batch normalisation of hidden layers, without scale and shift.
         """
 
         masks: Literal["threshold", "density"] = "threshold"
@@ -92,6 +105,8 @@ class SupSup(Strategy):
         similar_above: float = Field(default=0.5, ge=-1, le=1)
         looks: int = Field(default=2048, ge=1)
         score_rate: float | None = Field(default=None, gt=0)
+        extra: int = Field(default=0, ge=0)
+        normalise: bool = False
 
     options: Options
 
@@ -106,12 +121,16 @@ class SupSup(Strategy):
         self.masks: dict[int, dict[str, Tensor]] = {}
         self.earlier: dict[int, dict[str, Tensor]] = {}  # scores, if they may be copied
         self.rates: dict[int, Tensor] = {}
+        self.running = self.untouched()  # means and variances of the task being learnt
+        self.statistics: dict[int, dict[str, Tensor]] = {}
         self.latest: int | None = None
         self.evidence: dict[str, Any] = {}
 
     def make_net(self, outputs: int | None = None) -> Layered:
         """Return the random network that all tasks share; biases, if any, are not used."""
-        net = super().make_net(outputs).requires_grad_(False)
+        wanted = outputs or self.labels + self.options.extra
+        net = super().make_net(wanted).requires_grad_(False)
+        net.normalise = self.options.normalise
         for weight in net.weights.values():
             if weight.ndim == 2:
                 size = (2 / (weight.shape[1] * (self.density or 1.0))) ** 0.5
@@ -163,6 +182,18 @@ class SupSup(Strategy):
         """Masks of scores."""
         return {name: mask_of(s, self.density) for name, s in scores.items()}
 
+    def known(self, key: int) -> dict[str, Tensor]:
+        """Weights of the network under the mask of a task, with its means and variances."""
+        return self.masked(self.masks[key]) | self.statistics[key]
+
+    def untouched(self) -> dict[str, Tensor]:
+        """Means of 0 and variances of 1: those of no task."""
+        found: dict[str, Tensor] = {}
+        if self.net.normalise:
+            for k, size in enumerate(self.net.sizes[1:-1]):
+                found |= {f"m{k}": torch.zeros(size), f"v{k}": torch.ones(size)}
+        return found
+
     # learning -----------------------------------------------------------------------------
 
     def key(self, task: Task) -> int:
@@ -172,6 +203,7 @@ class SupSup(Strategy):
     def begin(self, task: Task) -> None:
         start = self.start(task, self.key(task))
         self.learning = {name: nn.Parameter(s.clone()) for name, s in start.items()}
+        self.running = self.untouched()
         if self.latest is None:
             # As for any first network, what training starts from is on the chip already.
             self.meter.start(self.programmed())
@@ -195,7 +227,7 @@ class SupSup(Strategy):
             known = list(self.masks)
             copied = known[int(self.rng.integers(len(known)))]
         elif self.masks and kind == "oracle":
-            losses = {k: self.loss_of(mask, task.train) for k, mask in self.masks.items()}
+            losses = {k: self.loss_of(self.known(k), task.train) for k in self.masks}
             copied = min(losses, key=lambda k: losses[k])
             self.evidence["losses"] = {str(k): loss for k, loss in losses.items()}
         elif alike:
@@ -212,6 +244,7 @@ class SupSup(Strategy):
         flips = {str(k): compare(mask, masks) for k, mask in self.masks.items() if k != key}
         self.evidence |= {"overlap": flips}
         self.masks[key], self.latest = masks, key
+        self.statistics[key] = self.running
         if self.options.start in COPYING:
             self.earlier[key] = {name: s.detach() for name, s in self.learning.items()}
         self.decisions.append(Decision("mask", task.number, key, 0, None, self.evidence))
@@ -225,6 +258,20 @@ class SupSup(Strategy):
             name: straight_through(s, self.density) for name, s in self.learning.items()
         }
         return self.net(given, self.masked(masks))
+
+    def stepped(self) -> None:
+        """Follow the means and variances of batches, as PyTorch's `BatchNorm1d` does."""
+        size = self.normalised_over
+        for name, running in self.running.items():
+            seen = self.net.seen[name]
+            unbiased = seen * (size / max(size - 1, 1)) if name[0] == "v" else seen
+            self.running[name] = running.lerp(unbiased, MOMENTUM)
+
+    @property
+    def normalised_over(self) -> int:
+        """Currents of a neuron in the last batch."""
+        steps = 1 if self.experiment.cell == "relu" else self.experiment.stream.steps
+        return steps * len(self.rows)
 
     def programmed(self) -> Mapping[str, Tensor]:
         """Masked weights: learning in place would write a device when its score changes sign."""
@@ -246,7 +293,11 @@ class SupSup(Strategy):
         total = torch.zeros(0)
         for given, _ in self.looked_at(task.train.take(order)):
             layers = self.net.activity(given, masks)
-            seen = torch.cat([x.sum((0, 1)) for x in layers[:-1] or layers])
+            if self.net.normalise and self.net.seen:  # rates are alike then; means are not
+                means = [m for name, m in self.net.seen.items() if name[0] == "m"]
+                seen = torch.cat(means) * given.shape[1]
+            else:
+                seen = torch.cat([x.sum((0, 1)) for x in layers[:-1] or layers])
             total = seen if not len(total) else total + seen
         rates = total / len(order)
         alike = {
@@ -258,9 +309,9 @@ class SupSup(Strategy):
         return alike
 
     @torch.no_grad()
-    def loss_of(self, masks: Masks, samples: Samples) -> float:
-        """Mean loss of a mask on some samples."""
-        weights, total = self.masked(masks), 0.0
+    def loss_of(self, weights: Mapping[str, Tensor], samples: Samples) -> float:
+        """Mean loss of the network with these weights on some samples."""
+        total = 0.0
         for given, labels in self.looked_at(samples):
             loss = self.criterion(self.net(given, weights), self.targets(labels))
             total += float(loss) * len(labels)
@@ -281,8 +332,14 @@ class SupSup(Strategy):
 
     def under(self, key: int | None) -> Blueprint:
         """The network under a mask that was learnt; before there is one, under a random one."""
-        masks = self.masks_of(self.common) if key is None else self.masks[key]
-        return self.net.blueprint(self.masked(masks))
+        if key is None:
+            return self.net.blueprint(
+                self.masked(self.masks_of(self.common)) | self.untouched()
+            )
+        return self.net.blueprint(self.known(key))
+
+    def scores(self, serve: Serve, identity: int | None = None) -> NDArray[Any]:
+        return super().scores(serve, identity)[:, : self.labels]
 
     def ledger(self) -> list[Stored]:
         def entries(kept: Iterable[Mapping[str, Tensor]]) -> int:
@@ -298,6 +355,9 @@ class SupSup(Strategy):
         if self.rates:
             bits = RATE_BITS * sum(rates.numel() for rates in self.rates.values())
             found.append(Stored("mean rates", bits, "host"))
+        if self.net.normalise:
+            bits = RATE_BITS * entries(self.statistics.values())
+            found.append(Stored("means and variances", bits, "host"))
         return found
 
     # checkpoints --------------------------------------------------------------------------
@@ -305,10 +365,10 @@ class SupSup(Strategy):
     def state(self) -> dict[str, Any]:
         return super().state() | {
             "common": self.common, "masks": self.masks, "earlier": self.earlier,
-            "rates": self.rates, "latest": self.latest,
+            "rates": self.rates, "latest": self.latest, "statistics": self.statistics,
         }  # fmt: skip
 
     def load_state(self, state: dict[str, Any]) -> None:
         super().load_state(state)
-        for name in ("common", "masks", "earlier", "rates", "latest"):
+        for name in ("common", "masks", "earlier", "rates", "latest", "statistics"):
             setattr(self, name, state[name])

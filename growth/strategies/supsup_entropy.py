@@ -18,7 +18,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import Field
 from scipy.special import entr, softmax
 
 from growth.strategies.supsup import SupSup
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from growth.blueprint import Blueprint, Serve
-    from growth.layered import Layered
     from growth.streams import Task
 
 __all__ = ["SupSupEntropy", "entropy"]
@@ -49,23 +47,6 @@ class SupSupEntropy(SupSup):
     """Try every mask, and let the one with the least entropy answer each sample."""
 
     needs_identity = False
-
-    class Options(SupSup.Options):
-        """Options of supermasks that have to be told apart.
-
-        Parameters
-        ----------
-        extra : int
-            Output neurons beside those of the labels. No task wants them, so every mask learns
-            to keep them low on its own samples.
-        """
-
-        extra: int = Field(default=0, ge=0)
-
-    options: Options
-
-    def make_net(self, outputs: int | None = None) -> Layered:
-        return super().make_net(self.labels + self.options.extra)
 
     def key(self, task: Task) -> int:
         """A mask for every task that begins: whether one came back is not told."""

@@ -51,9 +51,12 @@ class SupSupOneShot(SupSupEntropy):
         objective : "H" or "G"
         search : "one shot" or "halving"
         extra : int
-            As for `supsup_entropy`; G needs at least one.
+            As for `supsup`; G needs at least one.
+        normalise : False
+            A superposition of masks has no means and variances of its own.
         """
 
+        normalise: Literal[False] = False
         objective: Literal["H", "G"] = "H"
         search: Literal["one shot", "halving"] = "one shot"
         extra: int = Field(default=10, ge=0)

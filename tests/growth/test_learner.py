@@ -83,11 +83,11 @@ def micro(tmp_path_factory):
     return run(tiny("naive", *MICRO), tmp_path_factory.mktemp("micro"))
 
 
-@pytest.mark.parametrize("write", range(16))
+@pytest.mark.parametrize("write", range(18))
 def test_a_run_killed_at_any_write_resumes_to_the_same_bytes(
     micro, tmp_path, monkeypatch, write
 ):
-    """Two tasks of seven files each, then provenance and DONE."""
+    """Two tasks of eight files each, then provenance and DONE."""
     folder = RunFolder.create(tmp_path, micro.experiment)
     replace, written = Path.replace, []
 

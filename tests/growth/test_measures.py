@@ -149,7 +149,7 @@ def test_operations_are_those_of_the_rasters(real):
 def test_the_confusion_is_what_accuracy_is_made_of(runs):
     for folder in runs.values():
         row = folder.seed(0).lines("metrics")[-1]
-        confusion = np.array(row["confusion"])
+        confusion = np.array(row["confusions"]).sum(0)
         hits = confusion.trace() / confusion.sum()
         assert hits == pytest.approx(np.mean(row["accuracy"]), abs=0.05)
     shown = text(class_table(runs["joint"]))

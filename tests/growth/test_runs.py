@@ -89,6 +89,7 @@ def test_a_finished_folder_holds_what_the_page_says_and_no_drafts(runs, squeezed
             "DONE",
             "checkpoint.pt",
             "provenance.json",
+            "times.jsonl",
         }
         for row in run.seed(0).lines("cost"):
             for kind in ("program", "routing", "run"):

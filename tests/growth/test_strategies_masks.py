@@ -250,8 +250,9 @@ def test_it_needs_no_identity(name, stream):
         ("supsup", "looks=0"),
         ("supsup", "similar_above=1.1"),
         ("supsup", "score_rate=0"),
-        ("supsup", "extra=3"),
-        ("supsup-entropy", "extra=-1"),
+        ("supsup", "extra=-1"),
+        ("supsup-oneshot", "normalise=true"),
+        ("exssnet", "normalise=true"),
         ("supsup-oneshot", 'objective="F"'),
         ("exssnet", "neighbours=0"),
         ("exssnet", "look_share=0"),
@@ -711,3 +712,108 @@ def test_the_rank_is_no_more_than_a_layer_has(pairs):
     shapes = {n: tuple(f.shape) for n, f in learner.new_adapter().items()}
     assert shapes["a0"] == (12, 64)
     assert shapes["c2"] == (10, 10)
+
+
+# --- batch normalisation -------------------------------------------------------------------
+
+
+class Published(torch.nn.Module):
+    """The net of the supermask dissertation, from PyTorch's own layers."""
+
+    def __init__(self, learner):
+        super().__init__()
+        self.weights = [learner.net.weights[f"w{k}"] for k in range(3)]
+        self.scores = torch.nn.ParameterList(
+            [scores.detach().clone() for scores in learner.learning.values()]
+        )
+        self.norms = torch.nn.ModuleList(
+            [torch.nn.BatchNorm1d(n, affine=False) for n in learner.net.sizes[1:-1]]
+        )
+
+    def forward(self, x):
+        for k, (weight, scores) in enumerate(zip(self.weights, self.scores, strict=True)):
+            mask = (scores >= 0).float() + scores - scores.detach()
+            x = torch.nn.functional.linear(x, weight * mask)
+            if k < len(self.norms):
+                x = self.norms[k](x).relu()
+        return x
+
+
+NORMALISED = (
+    "options.normalise=true", "options.extra=3", "cell=relu", "train.loss=ce_count",
+    "train.optimiser=sgd", "train.learning_rate=0.5",
+)  # fmt: skip
+
+
+def test_normalised_masks_learn_as_the_published_network_does(pairs):
+    learner = made("supsup", pairs, *NORMALISED)
+    task = pairs.tasks[0]
+    learner.begin(task)
+    published = Published(learner)
+    ours = learner.optimiser()
+    theirs = torch.optim.SGD(published.scores, 0.5)
+    inputs = torch.from_numpy(task.train.inputs)
+    labels = torch.from_numpy(task.train.labels)
+    for rows in torch.arange(60).split(13):
+        learner.rows = rows
+        theirs.zero_grad()
+        given = inputs[rows].float()
+        torch.nn.functional.cross_entropy(published(given), labels[rows]).backward()
+        theirs.step()
+        learner.step(ours, inputs[rows], labels[rows])
+        # A step at a time: a score that lies at 0 but for rounding turns its mask over.
+        for mine, other in zip(learner.learning.values(), published.scores, strict=True):
+            torch.testing.assert_close(mine.detach(), other.detach(), rtol=1e-4, atol=1e-5)
+            other.data.copy_(mine.detach())
+    for k, norm in enumerate(published.norms):
+        torch.testing.assert_close(learner.running[f"m{k}"], norm.running_mean)
+        torch.testing.assert_close(learner.running[f"v{k}"], norm.running_var)
+    learner.end(task)
+    published.eval()
+    said = learner.scores(serve_of(learner, task), task.identity)
+    wanted = published(torch.from_numpy(task.test.inputs).float()).detach()
+    np.testing.assert_allclose(said, wanted[:, : pairs.labels], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", ["lif", "relu"])
+@pytest.mark.parametrize("name", ["supsup", "supsup-entropy", "route-masks"])
+def test_a_normalised_network_is_drawn_with_each_task_s_own_statistics(name, cell, pairs):
+    learner = learnt(
+        name, pairs, 2, "options.normalise=true", f"cell={cell}", "train.loss=ce_count"
+    )
+    first, second = (learner.statistics[key] for key in (0, 1))
+    assert not torch.equal(first["m0"], second["m0"])
+    given = encoded(learner, pairs.tasks[0].test)
+    for key in (0, 1):
+        drawn = learner.under(key).run(given)["out"]
+        torch.testing.assert_close(
+            drawn, learner.net(given, learner.known(key)), rtol=1e-3, atol=1e-3
+        )
+    stored = {s.name: s.bits for s in learner.ledger()}
+    assert stored["means and variances"] == 2 * 2 * 16 * (12 + 10)
+
+
+def test_normalised_currents_have_mean_0_and_variance_1(pairs):
+    learner = made("supsup", pairs, *NORMALISED)
+    given = encoded(learner, pairs.tasks[0].train)
+    hidden = learner.net.layers(given, learner.masked(learner.masks_of(learner.common)))[0]
+    assert float(hidden.current.mean().abs()) < 1e-5
+    silent = hidden.current.var((0, 1), correction=0) < 0.5
+    assert not bool(silent.any())
+
+
+def test_similar_means_lead_to_an_earlier_mask(pairs):
+    learner = learnt(
+        "supsup", pairs, 2, *NORMALISED, 'options.start="similar"', "options.similar_above=-1"
+    )
+    evidence = learner.decisions[-1].evidence
+    assert evidence["copied"] == 0
+    assert -1 <= evidence["cosines"]["0"] < 0.99
+
+
+def test_rmsprop_is_torch_s(pairs):
+    made_here = made("supsup", pairs, "train.optimiser=rmsprop", "train.momentum=0.5")
+    made_here.begin(pairs.tasks[0])
+    optimiser = made_here.optimiser()
+    assert isinstance(optimiser, torch.optim.RMSprop)
+    assert (optimiser.defaults["alpha"], optimiser.defaults["momentum"]) == (0.99, 0.5)
