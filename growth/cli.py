@@ -324,8 +324,10 @@ def _show(console: Console, paths: list[Path]) -> None:
     summaries = [report.summarise(folder) for folder in folders]
     console.print(report.comparison_table(summaries))
     _endings(console, summaries)
-    if len(folders) == 1 and summaries[0].measured:
+    alone = len(folders) == 1 and summaries[0].measured
+    if alone:
         console.print(report.accuracy_table(summaries[0]))
+    if alone and summaries[0].priced:
         console.print(report.life_table(summaries[0]))
         console.print(report.expert_table(summaries[0]))
         used = report.technology_of(folders[0])
@@ -333,13 +335,13 @@ def _show(console: Console, paths: list[Path]) -> None:
         decisions = report.decision_table(summaries[0])
         if decisions is not None:
             console.print(decisions)
-    else:
+    elif not alone:
         _chip_note(console, paths[0])
     # What every bill rests on comes last: once for each technology.
     told: set[str] = set()
     for folder, summary in zip(folders, summaries, strict=True):
         technology = report.technology_of(folder)
-        if not summary.measured or technology.text in told:
+        if not summary.measured or not summary.priced or technology.text in told:
             continue
         told.add(technology.text)
         bill = summary.cost[0][-1]
@@ -361,6 +363,9 @@ def _chip_note(console: Console, path: Path) -> None:
     from growth.runs import open_run
 
     folder = open_run(path)
+    if folder.experiment.cell == "relu":
+        console.print("No chip takes a network that does not spike: nothing is billed.")
+        return
     chip, technology = make_chip(folder.experiment.chip), technology_of(folder)
     sized = (
         " This preset is sized so that 64 pixels and a bias line reach every tile that "

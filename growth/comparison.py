@@ -188,8 +188,10 @@ def compare(
     experiments = comparison.experiments
     for experiment in experiments.values():
         check_experiment(experiment)
+    chip = None
     if comparison.fitted:
         chip = common_chip(comparison, folder / "chip.toml")
+    if chip is not None:
         experiments = {
             label: one.model_copy(update={"chip": chip})
             for label, one in experiments.items()
@@ -207,8 +209,8 @@ def compare(
     return dict(zip(experiments, runs, strict=True)), folder
 
 
-def common_chip(comparison: StrategyComparison, path: Path) -> ChipConfig:
-    """The smallest chip for all networks of a comparison, kept in a file."""
+def common_chip(comparison: StrategyComparison, path: Path) -> ChipConfig | None:
+    """The smallest chip for all networks of a comparison, kept in a file; None if none spikes."""
     if path.exists():
         return ChipConfig.read(read_tables(path), "chip")
     blueprints = {}
@@ -221,7 +223,7 @@ def common_chip(comparison: StrategyComparison, path: Path) -> ChipConfig:
             )
             blueprints[label] = strategy.largest(stream)
     if not blueprints:
-        return ChipConfig()
+        return None
     found = smallest_chip(blueprints, effort=EFFORT).chip
     chip = ChipConfig(
         rows=found.rows, columns=found.columns, neurons_per_tile=found.neurons_per_tile,

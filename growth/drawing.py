@@ -40,6 +40,8 @@ def draw_run(run: RunFolder) -> list[Path]:
     folder.mkdir(exist_ok=True)
     if not summary.measured:
         return []
+    if not summary.priced:
+        return [_accuracy_matrix(summary, folder)]
     drawn = [_placement_map(run, summary, folder), _accuracy_matrix(summary, folder)]
     drawn.append(_energy_by_component({str(summary.strategy): run}, folder))
     drawn.append(_energy_by_tile(run, summary, folder))
@@ -54,15 +56,18 @@ def draw_comparison(runs: Sequence[RunFolder], folder: Path) -> list[Path]:
     runs = [run for run in runs if summarise(run).measured]
     if not runs:
         return []
+    priced = all(summarise(run).priced for run in runs)
     by_name: dict[str, RunFolder] = {run.experiment.strategy: run for run in runs}
     if len(by_name) < len(runs):
         by_name = {run.path.name: run for run in runs}
-    return [
-        _energy_by_component(by_name, folder),
+    drawn = [
         _accuracy_over_tasks(
             {name: summarise(run) for name, run in by_name.items()}, folder
-        ),
+        )
     ]
+    if priced:
+        drawn.append(_energy_by_component(by_name, folder))
+    return drawn
 
 
 def _placement_map(run: RunFolder, summary: Summary, folder: Path) -> Path:

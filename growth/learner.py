@@ -54,7 +54,7 @@ def run_seed(
     if folder.done:
         progress(1.0)
         return
-    started = time.monotonic()
+    started, worked = time.monotonic(), time.process_time()
     torch.set_num_threads(1)
     stream = make_stream(experiment, seed)
     host = make_host(experiment)
@@ -106,7 +106,7 @@ def run_seed(
         if strategy.ended:
             records["metrics"].append({"task": task.number, "ended": strategy.ended})
         save(folder, task, strategy, host, records, measured)
-    folder.write_provenance(time.monotonic() - started)
+    folder.write_provenance(time.monotonic() - started, time.process_time() - worked)
     folder.finish()
     progress(1.0)
 

@@ -67,6 +67,11 @@ class Summary:
         """Whether every seed has something to report."""
         return all(self.metrics)
 
+    @property
+    def priced(self) -> bool:
+        """Whether a chip was billed for every seed: none takes a network that does not spike."""
+        return all(self.cost)
+
     def matrix(self, seed: int) -> NDArray[np.float64]:
         """Accuracy matrix of the seed in this place, (learnt, tasks)."""
         return np.array([row["accuracy"] for row in self.metrics[seed]])
@@ -172,15 +177,20 @@ def comparison_table(summaries: Sequence[Summary]) -> Table:
     for summary in summaries:
         table.add_column(summary.strategy, justify="right")
 
-    def row(name: str, cell: Any) -> None:
-        table.add_row(name, *(cell(s) if s.measured else "did not fit" for s in summaries))
+    def row(name: str, cell: Any, billed: bool = True) -> None:
+        def text(s: Summary) -> str:
+            if not s.measured:
+                return "did not fit"
+            return str(cell(s)) if s.priced or not billed else "no chip"
+
+        table.add_row(name, *map(text, summaries))
 
     def percent(value: Estimate | None) -> str:
         return "undefined" if value is None else value.text(100)
 
-    row("average accuracy [%]", lambda s: percent(s.accuracy))
-    row("forgetting \\[points]", lambda s: percent(s.forgetting))
-    row("neurons", lambda s: s.last("metrics", "neurons").text(digits=0))
+    row("average accuracy [%]", lambda s: percent(s.accuracy), billed=False)
+    row("forgetting \\[points]", lambda s: percent(s.forgetting), billed=False)
+    row("neurons", lambda s: s.last("metrics", "neurons").text(digits=0), billed=False)
     row("tiles", lambda s: s.last("metrics", "tiles").text(digits=0))
     row("energy per inference", lambda s: prefixed(s.last("cost", "energy_per_inference")))
     for name in COMPONENTS:

@@ -76,7 +76,7 @@ class SeedFolder:
         text = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         write_whole(self.path / f"{name}.jsonl", text)
 
-    def write_provenance(self, seconds: float) -> None:
+    def write_provenance(self, seconds: float, cpu_seconds: float) -> None:
         """Record what made this folder."""
         facts = {
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
@@ -86,6 +86,7 @@ class SeedFolder:
             "packages": {name: version(name) for name in PACKAGES},
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "seconds_of_last_session": round(seconds, 1),
+            "cpu_seconds_of_last_session": round(cpu_seconds, 1),
         }
         write_whole(self.path / "provenance.json", json.dumps(facts, indent=2) + "\n")
 
