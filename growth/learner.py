@@ -78,6 +78,7 @@ def run_seed(
             progress((done + 0.95 * share) / len(tasks))
 
         begun = time.process_time()
+        strategy.losses.clear()
         if stream.boundaries or strategy.one_task:
             strategy.learn(task, within)
         else:

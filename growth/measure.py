@@ -113,6 +113,8 @@ def measure(
         ),
         "work": strategy.meter.to_dict(),
     }
+    if strategy.losses:
+        metrics["training_loss"] = float(np.mean(strategy.losses))
     if taken_for:
         metrics["identity_hits"] = hit_rate(
             np.concatenate(taken_for),

@@ -154,6 +154,7 @@ class Strategy:
         self.meter = Meter(experiment.device.levels)
         self.lasting: torch.optim.Optimizer | None = None
         self.looked: Callable[[], None] | None = None  # called before every update
+        self.losses: list[float] = []  # of the updates since they were last cleared
 
     def make_net(self, outputs: int | None = None) -> Layered:
         """Return a new network of the configured sizes, drawn from `torch_rng`."""
@@ -318,7 +319,9 @@ class Strategy:
         inputs, labels = self.batch(inputs, labels)
         given = self.encode(inputs)
         optimiser.zero_grad()
-        self.loss(given, labels).backward()
+        loss = self.loss(given, labels)
+        loss.backward()
+        self.losses.append(loss.item())
         self.grads(given, labels)
         optimiser.step()
         self.stepped()
