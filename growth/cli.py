@@ -205,6 +205,30 @@ def showcase(
 
 
 @app.command()
+def claims(
+    root: Root = Path("runs"),
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder where claims.md and images/ are written.")
+    ] = Path("docs"),
+    experiments: Annotated[Path, typer.Option(help="Folder of the configurations.")] = Path(
+        "experiments"
+    ),
+) -> None:
+    """Write the page that compares what the documents claim with what runs here measured.
+
+    It reads finished runs alone. Of a document whose experiments were not all run it names the
+    commands that are missing.
+    """
+    from growth.claims import write_page
+
+    console = make_console()
+    page = write_page(experiments, root, out)
+    for command in page.missing:
+        console.print(f"missing {command}", highlight=False, soft_wrap=True)
+    console.print(f"page    {page.path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def show(runs: Runs) -> None:
     """Print the tables of one run, or several side by side."""
     _show(make_console(), runs)

@@ -115,7 +115,7 @@ def accuracy_matrix(R: ArrayLike, *, ax: Axes, title: str | None = None) -> Axes
         for (i, j), value in np.ndenumerate(matrix):
             if np.isfinite(value):
                 text = ax.text(j, i, f"{100 * value:.0f}", fontsize=size, ha="center")
-                text.set(va="center_baseline", color=_on(ACCURACY(value)))
+                text.set(va="center_baseline", color=on(ACCURACY(value)))
                 if to_come[i, j]:
                     text.set(fontstyle="italic", color="0.3")
     # Across in inches, to the right of the matrix; down in fractions of it.
@@ -286,7 +286,12 @@ def growth_over_time(
     return ax
 
 
-def save(fig: Figure, path: Path | str, table: Mapping[str, Sequence[object]]) -> None:
+def save(
+    fig: Figure,
+    path: Path | str,
+    table: Mapping[str, Sequence[object]],
+    endings: Sequence[str] = ("csv", "svg", "png"),
+) -> None:
     """Write a figure and the numbers it shows: ``path.svg``, ``path.png``, ``path.csv``.
 
     The same figure gives the same bytes. Each file is written beside its place and moved
@@ -300,6 +305,8 @@ def save(fig: Figure, path: Path | str, table: Mapping[str, Sequence[object]]) -
         Without an ending; what looks like one is kept.
     table : mapping of str to sequence
         Columns by name, all of one length. Numbers are written in full precision.
+    endings : sequence of str
+        Which of the three are written.
 
     Raises
     ------
@@ -316,17 +323,21 @@ def save(fig: Figure, path: Path | str, table: Mapping[str, Sequence[object]]) -
     rows.writerow(table)
     rows.writerows(zip(*table.values(), strict=True))
 
-    svg, png = io.BytesIO(), io.BytesIO()
-    # Equal bytes: the salt names the parts of the file, and the date would stand in it.
-    with mpl.rc_context({"svg.hashsalt": "mosaic-growth"}):
-        fig.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
-    fig.savefig(png, format="png", bbox_inches="tight", dpi=150)
+    contents = {}
+    if "csv" in endings:
+        contents["csv"] = text.getvalue().encode()
+    if "svg" in endings:
+        svg = io.BytesIO()
+        # Equal bytes: the salt names the parts of the file, and the date would stand in it.
+        with mpl.rc_context({"svg.hashsalt": "mosaic-growth"}):
+            fig.savefig(svg, format="svg", bbox_inches="tight", metadata={"Date": None})
+        contents["svg"] = svg.getvalue()
+    if "png" in endings:
+        png = io.BytesIO()
+        fig.savefig(png, format="png", bbox_inches="tight", dpi=150)
+        contents["png"] = png.getvalue()
     path = Path(path)
-    for ending, content in (
-        ("csv", text.getvalue().encode()),
-        ("svg", svg.getvalue()),
-        ("png", png.getvalue()),
-    ):
+    for ending, content in contents.items():
         draft = path.with_name(f".{path.name}.{ending}.{os.getpid()}.part")
         draft.write_bytes(content)
         draft.replace(path.with_name(f"{path.name}.{ending}"))
@@ -353,7 +364,7 @@ def _some_of(tasks: int) -> range:
     return range(0, tasks, -(-tasks // 12))
 
 
-def _on(colour: tuple[float, float, float, float]) -> str:
+def on(colour: tuple[float, float, float, float]) -> str:
     """Black or white, whichever has more contrast on `colour` (WCAG 2: at least 4.5)."""
     luminance = np.array(to_rgb(colour)) ** 2.2 @ np.array([0.2126, 0.7152, 0.0722])
     return "black" if luminance > 0.18 else "white"

@@ -109,7 +109,9 @@ def measure(
         "stored": bits_by_place(strategy),
         "confusions": confusions(
             np.concatenate(scores["chip"] or scores["torch"]).argmax(1),
-            test.labels, owner, stream.labels,
+            test.labels,
+            owner,
+            stream.labels,
         ),
         "work": strategy.meter.to_dict(),
     }

@@ -13,7 +13,8 @@ With ``normalise`` the currents of hidden neurons are normalised, by batches in 
 running means and variances of each task in use, as published for rectified neurons.
 
 Stored beside the network: one bit a weight and task and the 64-bit seed of the weights, in the
-host; starts that copy earlier scores keep those too, 32 bit each; means and variances 16 bit. On the chip: a switch rewrites
+host; starts that copy earlier scores keep those too, 32 bit each; means and variances 16 bit. On
+the chip: a switch rewrites
 the weights that are in one of two masks only. Each of the two has half, so independent masks
 differ in half of all weights; that is the price of fresh starts.
 """
@@ -30,7 +31,6 @@ from torch import Tensor, nn
 from growth.gate import Decision
 from growth.strategies.base import Stored, Strategy
 from growth.strategies.masks import (
-    Masks,
     compare,
     fresh_scores,
     mask_of,
