@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from growth.comparison import load_comparison, rows_of
 from growth.config import ChipConfig, Experiment, experiment_of, read_tables
+from growth.paths import load_paths, read_cells
 from growth.report import prefixed, summarise
 from growth.runs import RunFolder, open_run
 from growth.statistics import estimate
@@ -18,9 +19,10 @@ from mosaic_sim.units import engineering
 
 if TYPE_CHECKING:
     from growth.comparison import Row
+    from growth.paths import Cell, PathPlan
     from growth.report import Summary
 
-__all__ = ["Ran", "chip_table", "figure", "find", "percent", "points", "table"]
+__all__ = ["PathsRan", "Ran", "chip_table", "figure", "find", "percent", "points", "table"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +86,28 @@ class Ran:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class PathsRan:
+    """An experiment on growth paths, as it was run.
+
+    Parameters
+    ----------
+    file : Path
+        Its configuration.
+    plan : PathPlan
+    results : list of (Cell, dict)
+        As `growth.paths.read_cells`.
+    """
+
+    file: Path
+    plan: PathPlan
+    results: list[tuple[Cell, dict[str, Any]]]
+
+    def note(self) -> str:
+        """Command and trials, in a line."""
+        return f"`{command_of(self.file)}`: {len(self.plan.seeds)} trials of each path."
+
+
 def seed_text(runs: Mapping[str, RunFolder]) -> str:
     """Seeds of runs, in words."""
     seeds = [str(s) for s in next(iter(runs.values())).experiment.seeds]
@@ -92,11 +116,17 @@ def seed_text(runs: Mapping[str, RunFolder]) -> str:
 
 def command_of(file: Path) -> str:
     """Command that runs the experiment of a file."""
-    verb = "compare" if "compare" in read_tables(file) else "run"
+    tables = read_tables(file)
+    verb = "compare" if "compare" in tables else "paths" if walks(tables) else "run"
     return f"mosaic {verb} {file.as_posix()} --jobs 2"
 
 
-def find(file: Path, root: Path) -> Ran | None:
+def walks(tables: Mapping[str, Any]) -> bool:
+    """Whether a configuration is one of growth paths."""
+    return bool({"ann", "snn"} & tables.keys())
+
+
+def find(file: Path, root: Path) -> Ran | PathsRan | None:
     """Find the run folders of an experiment.
 
     Parameters
@@ -108,7 +138,7 @@ def find(file: Path, root: Path) -> Ran | None:
 
     Returns
     -------
-    Ran or None
+    Ran, PathsRan or None
         None if a seed is missing or was not finished.
 
     Raises
@@ -117,6 +147,12 @@ def find(file: Path, root: Path) -> Ran | None:
         If there is no such file, or it is not valid.
     """
     tables = read_tables(file)
+    if walks(tables):
+        plan = load_paths(file)
+        folder = root / f"{plan.name}-{plan.fingerprint}"
+        cells = (folder / "cells" / f"{cell.name}.json" for cell in plan.cells())
+        there = all(cell.exists() for cell in cells)
+        return PathsRan(file, plan, read_cells(plan, folder)) if there else None
     experiments: dict[str, Experiment]
     if "compare" in tables:
         comparison = load_comparison(file)

@@ -176,15 +176,9 @@ def draw_confusion(ran: Ran, path: Path) -> None:
         mesh.set_clim(0, 0.05)
         ax.set(title=f"task {task}", xticks=range(len(share)), yticks=range(len(share)))
         ax.tick_params(labelsize=6, length=0)
-        for k in range(len(share)):
-            ax.text(
-                k,
-                k,
-                f"{100 * share[k, k]:.0f}",
-                ha="center",
-                va="center_baseline",
-                fontsize=5,
-            )
+        for k in np.flatnonzero(counts.sum(1)).tolist():
+            right = f"{100 * share[k, k]:.0f}"
+            ax.text(k, k, right, ha="center", va="center_baseline", fontsize=5)
         rows += [
             (task, int(i), int(j), int(counts[i, j])) for i, j in np.ndindex(counts.shape)
         ]

@@ -94,14 +94,21 @@ def section(found: Mapping[str, Ran], images: Path) -> str:
     mask_drawing.draw_overlap(overlaps, images / "claims-masks-overlap")
     mask_drawing.draw_counts(overlaps, HIDDEN, images / "claims-masks-t-tests")
     mask_drawing.draw_bars(ran, PRINTED, images / "claims-masks-bars")
-    mask_drawing.draw_confusion(ran["permuted"], images / "claims-masks-confusion")
+    for stream, one in ran.items():
+        mask_drawing.draw_confusion(one, images / f"claims-masks-confusion-{stream}")
     mask_drawing.draw_masks(ran["permuted"], HIDDEN, images / "claims-masks-masks")
     parts = [
         _protocol(ran),
         "### Experiments 2 and 3: accuracy\n",
         _accuracies(ran),
         _classes(ran),
-        figure("claims-masks-confusion", "Confusion matrix of each of ten permuted tasks"),
+        *(
+            figure(
+                f"claims-masks-confusion-{stream}",
+                f"Confusion matrix of each task, {stream}",
+            )
+            for stream in ran
+        ),
         "### Experiment 1: overlap is chance\n",
         _overlap_text(overlaps),
         figure(

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
-from growth.claims import masks
+from growth.claims import growth_paths, masks
 from growth.claims.base import command_of, find
 from mosaic_sim.files import write_whole
-
-if TYPE_CHECKING:
-    from growth.claims.base import Ran
 
 __all__ = ["DOCUMENTS", "Document", "Page", "write_page"]
 
@@ -24,12 +21,12 @@ class Document(Protocol):
     EXPERIMENTS: tuple[str, ...]
     """Names of its configurations, without ending."""
 
-    def section(self, found: Mapping[str, Ran], images: Path) -> str:
+    def section(self, found: Mapping[str, Any], images: Path) -> str:
         """Write its section, and draw its figures into a folder.
 
         Parameters
         ----------
-        found : mapping of Ran
+        found : mapping of Ran or PathsRan
             Its experiments by name.
         images : Path
 
@@ -40,7 +37,7 @@ class Document(Protocol):
         """
 
 
-DOCUMENTS: dict[str, Document] = {"masks": masks}
+DOCUMENTS: dict[str, Document] = {"masks": masks, "growth-paths": growth_paths}
 """Modules by name, in the order of the page."""
 
 HEAD = """\

@@ -804,7 +804,12 @@ def test_normalised_currents_have_mean_0_and_variance_1(pairs):
 
 def test_similar_means_lead_to_an_earlier_mask(pairs):
     learner = learnt(
-        "supsup", pairs, 2, *NORMALISED, 'options.start="similar"', "options.similar_above=-1"
+        "supsup",
+        pairs,
+        2,
+        *NORMALISED,
+        'options.start="similar"',
+        "options.similar_above=-1",
     )
     evidence = learner.decisions[-1].evidence
     assert evidence["copied"] == 0
