@@ -205,7 +205,8 @@ def test_growth_paths_answer_the_report_s_questions(tmp_path, monkeypatch):
     found = {"growth-paths-digits": find(file, tmp_path)}
     (tmp_path / "images").mkdir()
     section = growth_paths.section(found, tmp_path / "images")
-    assert "mosaic paths" in section and "Does the path matter?" in section
+    assert "mosaic paths" in section
+    assert "Does the path matter?" in section
     assert (tmp_path / "images" / "claims-paths-digits.png").exists()
     with pytest.raises(MosaicError, match="no experiment on growth paths"):
         growth_paths.section({"growth-paths-digits": Ran(file, {})}, tmp_path)
