@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from growth.datasets.base import Dataset, from_arrays, from_torch, rates
 from growth.datasets.files import FILES, DataFile
+from growth.datasets.heartbeats import mitbih_context
 from growth.datasets.images import (
     cifar10,
     cifar10_4000,
@@ -35,7 +36,7 @@ __all__ = [
     "DATASETS", "FILES", "DataFile", "Dataset", "cifar10", "cifar10_4000", "cifar10_4000_grey",
     "cifar10_grey", "digits", "ecg5000", "ecg5000_anomaly", "fashion_mnist", "folds",
     "from_arrays", "from_torch", "fsdd", "fsdd_spikes", "letters", "load_dataset", "mitbih",
-    "mitbih_anomaly", "mnist", "nmnist", "omniglot", "rates", "shd", "ssc",
+    "mitbih_anomaly", "mitbih_context", "mnist", "nmnist", "omniglot", "rates", "shd", "ssc",
 ]  # fmt: skip
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
@@ -55,6 +56,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "ecg5000-anomaly": ecg5000_anomaly,
     "mitbih": mitbih,
     "mitbih-anomaly": mitbih_anomaly,
+    "mitbih-context": mitbih_context,
     "shd": shd,
     "ssc": ssc,
 }

@@ -43,6 +43,9 @@ class Dataset:
     origin : int64 array, (training samples,), optional
         Who each training sample is from, where test samples are of others: `folds` never divides
         the samples of one.
+    kind : int64 array, (training samples,), optional
+        Finer than labels, where a label holds several kinds of which some are rare: what training
+        may be balanced by.
 
     Raises
     ------
@@ -68,6 +71,7 @@ class Dataset:
     shape: tuple[int, ...] = ()
     groups: tuple[tuple[int, ...], ...] = ()
     origin: NDArray[np.int64] | None = None
+    kind: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         for part in ("train", "test"):
@@ -88,11 +92,12 @@ class Dataset:
                     f"{part}_labels must lie between 0 and {self.labels - 1}; they lie between "
                     f"{labels.min()} and {labels.max()}."
                 )
-        if self.origin is not None and self.origin.shape != self.train_labels.shape:
-            raise MosaicError(
-                f"origin has shape {self.origin.shape}; it needs {self.train_labels.shape}, one "
-                "for each training sample."
-            )
+        for name, each in (("origin", self.origin), ("kind", self.kind)):
+            if each is not None and each.shape != self.train_labels.shape:
+                raise MosaicError(
+                    f"{name} has shape {each.shape}; it needs {self.train_labels.shape}, one for "
+                    "each training sample."
+                )
         train, test = self.train_inputs.shape[1:], self.test_inputs.shape[1:]
         if train != test:
             raise MosaicError(
@@ -146,7 +151,7 @@ def rates(data: Dataset) -> Dataset:
     )
     return Dataset(
         f"{data.name}-rates", train, data.train_labels, test, data.test_labels, data.labels,
-        shape=data.shape, groups=data.groups, origin=data.origin,
+        shape=data.shape, groups=data.groups, origin=data.origin, kind=data.kind,
     )  # fmt: skip
 
 

@@ -171,21 +171,21 @@ def mitbih_anomaly(seed: int, steps: int = 32, threshold: float = 0.15) -> Datas
         names = ("beats", "aami", "split", "record", "sample", "rr_prev")
         beats, kinds, split, record, at, interval = (file[name] for name in names)
     height = np.ptp(beats, axis=1).astype(np.float64)
-    shapes = _parts("mitbih-anomaly", beats[..., None], steps)[..., 0]
+    shapes = parts("mitbih-anomaly", beats[..., None], steps)[..., 0]
     signals = np.zeros((*shapes.shape, 4))
     for one in np.unique(record):
         rows = np.flatnonzero(record == one)
         rows = rows[np.argsort(at[rows], kind="stable")]
         # The first beat has no interval yet; it is given the one that follows.
         log = np.log(np.where(interval[rows] > 0, interval[rows], interval[rows[1]]))
-        early = log - _before(log, PAST_INTERVALS)
-        usual = USUAL_FLOOR + _before(np.abs(early), PAST_BEATS)
-        unit = threshold * _before(height[rows], PAST_BEATS)[:, None]
+        early = log - before(log, PAST_INTERVALS)
+        usual = USUAL_FLOOR + before(np.abs(early), PAST_BEATS)
+        unit = threshold * before(height[rows], PAST_BEATS)[:, None]
         signals[rows, :, 0] = shapes[rows] / unit
-        signals[rows, :, 1] = (shapes[rows] - _before(shapes[rows], PAST_BEATS)) / unit
+        signals[rows, :, 1] = (shapes[rows] - before(shapes[rows], PAST_BEATS)) / unit
         signals[rows, 1:, 2] = (early / INTERVAL_THRESHOLD)[:, None]
         signals[rows, 1:, 3] = (early / usual / UNUSUAL_THRESHOLD)[:, None]
-    return _divided(
+    return divided(
         "mitbih-anomaly", delta(signals, 1.0), kinds > 0, split == 1, split == 2, 2, seed,
         origin=record,
     )  # fmt: skip
@@ -256,7 +256,7 @@ def _fsdd(name: str, seed: int, steps: int, filters: NDArray[np.float64]) -> Dat
     return Dataset(name, inputs[train], labels[train], inputs[test], labels[test], 10)
 
 
-def _before(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:
+def before(values: NDArray[np.float64], number: int) -> NDArray[np.float64]:
     """Mean of up to `number` rows before each; the first, which has none, is its own mean."""
     total = np.concatenate([np.zeros_like(values[:1]), values.cumsum(0)])
     row = np.arange(len(values))
@@ -288,11 +288,11 @@ def _beats(
     """Encode one signal a sample, (samples, time), as spikes of up and down."""
     kept = train | test
     spikes = np.zeros((len(signal), steps, 2), np.bool_)
-    spikes[kept] = delta(_parts(name, signal[kept][..., None], steps), threshold)
-    return _divided(name, spikes, labels, train, test, classes, seed)
+    spikes[kept] = delta(parts(name, signal[kept][..., None], steps), threshold)
+    return divided(name, spikes, labels, train, test, classes, seed)
 
 
-def _parts(name: str, signal: NDArray[Any], steps: int) -> NDArray[np.float64]:
+def parts(name: str, signal: NDArray[Any], steps: int) -> NDArray[np.float64]:
     """Mean of equal parts of signals, (samples, time, signals) to (samples, steps, signals)."""
     length = signal.shape[1]
     if steps < 1 or length % steps:
@@ -307,7 +307,7 @@ def _parts(name: str, signal: NDArray[Any], steps: int) -> NDArray[np.float64]:
     return mean
 
 
-def _divided(
+def divided(
     name: str,
     spikes: NDArray[np.bool_],
     labels: NDArray[Any],
@@ -317,6 +317,7 @@ def _divided(
     seed: int,
     *,
     origin: NDArray[Any] | None = None,
+    kind: NDArray[Any] | None = None,
 ) -> Dataset:
     """Training samples in random order, test samples as they stand."""
     order = np.random.default_rng(seed).permutation(np.nonzero(train)[0])
@@ -325,6 +326,7 @@ def _divided(
     return Dataset(
         name, spikes[order], kinds[order], spikes[held], kinds[held], classes,
         origin=None if origin is None else origin[order].astype(np.int64),
+        kind=None if kind is None else kind[order].astype(np.int64),
     )  # fmt: skip
 
 

@@ -6,9 +6,9 @@ import copy
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from growth.config import Section, apply_setting, read_tables
 from mosaic_sim.errors import ConfigError
@@ -50,8 +50,12 @@ class DataPlan(Section):
     train_samples, test_samples : int, optional
         So many random ones; all by default.
     balanced : bool
-        Draw labels equally often in training; within a label, samples of an origin by the root of
-        their number. Otherwise all samples once an epoch.
+        Draw labels equally often in training, or by `shares`; kinds of a label, where the data
+        have kinds, by the root of their number; within them samples of an origin by the root of
+        theirs. Otherwise all samples once an epoch.
+    shares : tuple of float, optional
+        With `balanced`: how often each label is drawn, in proportion. More of a label makes the
+        network answer it more readily.
     folds : int
         0 trains on all training samples and evaluates on the test samples. Otherwise training
         samples are dealt into so many folds, and seed k holds fold ``k % folds`` out to be
@@ -67,7 +71,16 @@ class DataPlan(Section):
     train_samples: int | None = Field(default=None, ge=1)
     test_samples: int | None = Field(default=None, ge=1)
     balanced: bool = False
+    shares: tuple[Annotated[float, Field(gt=0)], ...] | None = None
     folds: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _shares_are_used(self) -> Self:
+        if self.shares is not None and not self.balanced:
+            raise ValueError(
+                "data.shares is given, but data.balanced is false; set it to true"
+            )
+        return self
 
 
 class NetPlan(Section):
@@ -125,6 +138,8 @@ class Variant(Section):
     noise_of : str
         What noise is a share of: the ``layer``'s largest weight, as published, or the range of
         each ``device`` of a pair, as on a die.
+    clipped : bool
+        Weights are clipped to `TrainPlan.largest` after each update; false: not in this variant.
     regulariser : str
         ``energy``: the routing energy that the simulator bills (`growth.hardware.RoutingEnergy`);
         ``mask``: the published penalty of hops; or ``none``.
@@ -149,6 +164,7 @@ class Variant(Section):
     label: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     noise: float = Field(default=0.0, ge=0)
     noise_of: Literal["layer", "device"] = "device"
+    clipped: bool = True
     regulariser: Literal["none", "energy", "mask"] = "none"
     strength: float = Field(default=0.0, ge=0)
     scale: float = Field(default=0.1, gt=0)

@@ -65,8 +65,13 @@ def load_task(plan: DataPlan, seed: int) -> SignalTask:
         test = _some(rng, test, plan.test_samples, "test_samples")
     chance = None
     if plan.balanced:
-        origin = None if data.origin is None else data.origin[train]
-        chance = _chances(data.train_labels[train], origin)
+        origin, kind = (
+            np.zeros(len(train), np.int64) if each is None else each[train]
+            for each in (data.origin, data.kind)
+        )
+        chance = _chances(
+            data.train_labels[train], kind, origin, _shares(plan, data.labels)
+        )
     return SignalTask(
         _spikes(data, data.train_inputs[train], plan), data.train_labels[train],
         _spikes(data, held[0][test], plan), held[1][test], chance, data.labels,
@@ -107,17 +112,33 @@ def _some(
     return np.sort(rng.permutation(rows)[:number])
 
 
+def _shares(plan: DataPlan, labels: int) -> NDArray[np.float64]:
+    if plan.shares is None:
+        return np.ones(labels)
+    if len(plan.shares) != labels:
+        raise ConfigError(
+            f"data.shares has {len(plan.shares)} numbers; {plan.dataset} has {labels} labels, and "
+            "each needs one."
+        )
+    return np.array(plan.shares)
+
+
 def _chances(
-    labels: NDArray[np.int64], origin: NDArray[np.int64] | None
+    labels: NDArray[np.int64],
+    kind: NDArray[np.int64],
+    origin: NDArray[np.int64],
+    shares: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Labels equally often; in a label, samples of an origin by the root of their number."""
-    who = np.zeros(len(labels), np.int64) if origin is None else origin
-    _, which, count = np.unique(
-        np.stack([labels, who]), axis=1, return_inverse=True, return_counts=True
-    )
-    chance = np.asarray(count, np.float64)[which.ravel()] ** -0.5
-    total = np.bincount(labels, chance)
-    chance /= total[labels]
+    """Labels by `shares`; in a label, kinds by the root of their number; in these, origins."""
+    chance = np.ones(len(labels))
+    levels = (labels, kind, origin)
+    for depth in (3, 2, 1):  # samples of an origin, origins of a kind, kinds of a label
+        _, which, count = np.unique(
+            np.stack(levels[:depth]), axis=1, return_inverse=True, return_counts=True
+        )
+        group = which.ravel()
+        wanted = shares[labels] if depth == 1 else np.sqrt(count)[group]
+        chance *= wanted / np.bincount(group, chance)[group]
     share: NDArray[np.float64] = chance / chance.sum()
     return share
 

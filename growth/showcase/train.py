@@ -112,7 +112,7 @@ def train(
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimiser.step()
-            if settings.largest is not None:
+            if variant.clipped and settings.largest is not None:
                 clip_weights(model, settings.largest)
             total += loss.item()
         if variant.prune:

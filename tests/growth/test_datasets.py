@@ -51,6 +51,7 @@ PUBLISHED = {
     "fsdd-spikes": (["fsdd"], 2_700, 300, (28, 32), 10),
     "mitbih": (["mitbih"], 51_000, 49_691, (32, 2), 5),
     "mitbih-anomaly": (["mitbih"], 51_000, 49_691, (32, 8), 2),
+    "mitbih-context": (["mitbih"], 51_000, 49_691, (32, 18), 2),
 }
 
 

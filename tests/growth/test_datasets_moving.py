@@ -1,6 +1,9 @@
 """Heartbeats with their past, spikes of a cochlea, SHD and SSC, and folds for validation."""
 
+import math
+import statistics
 import sys
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from growth.datasets import Dataset, folds, load_dataset, shd, signals, ssc
+from growth.datasets import Dataset, folds, heartbeats, load_dataset, shd, signals, ssc
 from growth.datasets.spoken import read_spikes
 from growth.encode import delta, regular_rate
 from mosaic_sim import ConfigError, MosaicError
@@ -37,7 +40,8 @@ def patients(tmp_path, monkeypatch):
     }  # fmt: skip
     path = tmp_path / "beats.npz"
     np.savez(path, **{name: values[mixed] for name, values in arrays.items()})
-    monkeypatch.setattr(signals, "find", lambda *names: [path])
+    for module in (signals, heartbeats):
+        monkeypatch.setattr(module, "find", lambda *names: [path])
     return arrays
 
 
@@ -64,6 +68,73 @@ def expected_beat(arrays, k, steps, threshold):
     return delta(np.array(parts).T[None], 1.0)[0]
 
 
+def expected_context(arrays, k, number):
+    """Oracle: the docstring of mitbih_context, one beat at a time; 20 beats a patient."""
+    first = k - k % 20
+    i = k - first
+    seconds = [x / 360 for x in arrays["rr_prev"][first : first + 20].tolist()]
+    log = [math.log(x) for x in [seconds[1], *seconds[1:]]]
+    short, long = (
+        [
+            log[j] - (statistics.fmean(log[max(j - n, 0) : j]) if j else log[0])
+            for j in range(20)
+        ]
+        for n in (10, 200)
+    )
+    past = range(max(i - number, 0), i) if i else [0]
+    irregular = 0.03 + statistics.fmean(abs(short[j]) for j in (range(i) if i else [0]))
+    whole = arrays["beats"][first : first + 20].astype(float)
+    shapes = [[part.mean() for part in np.split(row, 32)] for row in whole]
+
+    def departure(j):
+        before = range(max(j - number, 0), j) if j else [0]
+        high = statistics.median(np.ptp(whole[m]) for m in before)
+        usual = [statistics.median(shapes[m][t] for m in before) for t in range(32)]
+        return [(a - b) / high for a, b in zip(shapes[j], usual, strict=True)], high
+
+    def size(j):
+        values, _ = departure(j)
+        return [abs(x - statistics.median(values)) for x in values]
+
+    values, high = departure(i)
+    typical = [statistics.median(size(m)[t] for m in past) for t in range(32)]
+    share = [a / (0.05 + b) for a, b in zip(size(i), typical, strict=True)]
+    odd = [
+        math.log(max(statistics.fmean(share[a:b]), 0.05)) / 0.15
+        for a, b in ((3, 10), (10, 16), (16, 27))
+    ]
+    rhythm = [
+        short[i] / 0.05, long[i] / 0.05, short[i] / irregular / 0.3, math.log(1.25) + log[i],
+    ]  # fmt: skip
+    rhythm[3] /= 0.1
+    moving = [np.array(shapes[i]) / high / 0.15, np.array(values) / 0.15]
+    bursts = [np.r_[0, np.full(31, x)] for x in rhythm + odd]
+    return delta(np.array(moving + bursts).T[None], 1.0)[0]
+
+
+@pytest.mark.parametrize("number", [50, 7])
+def test_a_beat_has_what_is_usual_and_unusual_for_the_heart_of_its_patient(
+    patients, monkeypatch, number
+):
+    monkeypatch.setattr(heartbeats, "USUAL_BEATS", number)
+    data = heartbeats.mitbih_context(0, 32)
+    where = {expected_context(patients, k, number).tobytes(): k for k in range(60)}
+    assert len(where) == 60
+    rows = [where[x.tobytes()] for x in data.train_inputs]
+    assert sorted(rows) == list(range(40))
+    assert (data.kind == np.minimum(patients["aami"][rows], 3)).all()
+    assert (data.train_labels == (data.kind > 0)).all()
+    assert (data.origin == patients["record"][rows]).all()
+    assert [where[x.tobytes()] for x in data.test_inputs] != []
+
+
+def test_a_context_needs_steps_that_its_windows_divide():
+    with pytest.raises(
+        ConfigError, match="steps is 16; mitbih-context needs 32, 64 or 128"
+    ):
+        heartbeats.mitbih_context(0, 16)
+
+
 def test_a_beat_is_told_by_what_the_heart_of_the_same_patient_did_before(patients):
     data = signals.mitbih_anomaly(0, steps=32)
     expected = [expected_beat(patients, k, 32, 0.15) for k in range(60)]
@@ -81,8 +152,9 @@ def test_labels_and_patients_go_with_their_beats(patients):
     assert (data.origin == patients["record"][rows]).all()
 
 
-def test_what_comes_after_a_beat_does_not_change_it(patients, tmp_path):
-    early = signals.mitbih_anomaly(0, steps=32)
+@pytest.mark.parametrize("load", [signals.mitbih_anomaly, heartbeats.mitbih_context])
+def test_what_comes_after_a_beat_does_not_change_it(patients, tmp_path, load):
+    early = load(0, steps=32)
     path = tmp_path / "beats.npz"
     with np.load(path) as file:
         arrays = dict(file)
@@ -91,7 +163,7 @@ def test_what_comes_after_a_beat_does_not_change_it(patients, tmp_path):
     arrays["beats"][last] += 99
     arrays["rr_prev"][last] += 99
     np.savez(path, **arrays)
-    late = signals.mitbih_anomaly(0, steps=32)
+    late = load(0, steps=32)
     # 2 of 40 training beats and 1 of 20 test beats are the last ones.
     assert (early.train_inputs != late.train_inputs).any((1, 2)).sum() <= 2
     assert 0 < (early.test_inputs != late.test_inputs).any((1, 2)).sum() <= 1
@@ -160,6 +232,8 @@ def test_impossible_folds_and_origins_are_refused():
         folds(still([0, 1, 0], [7, 7, 8]), 3)
     with pytest.raises(MosaicError, match=r"number is 1; folds of 3 samples need 2 to 3"):
         folds(still([0, 1, 0]), 1)
+    with pytest.raises(MosaicError, match=r"kind has shape \(3,\); it needs \(2,\)"):
+        replace(still([0, 1]), kind=np.zeros(3, np.int64))
     with pytest.raises(MosaicError, match=r"origin has shape \(2,\); it needs \(3,\)"):
         still([0, 1, 0], [7, 7])
 

@@ -156,23 +156,48 @@ def test_held_out_samples_are_training_samples_that_are_not_trained_on():
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3)), min_size=4, max_size=60),
-    st.booleans(),
-)
-def test_balanced_chances_are_even_over_labels_and_root_over_origins(pairs, with_origin):
-    labels, origin = np.array(pairs).T
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 3)),
+        min_size=4, max_size=60,
+    ),
+    st.lists(st.sampled_from([0.5, 1.0, 3.0]), min_size=3, max_size=3),
+)  # fmt: skip
+def test_chances_are_those_asked_for_of_labels_and_roots_over_kinds_and_origins(
+    rows, shares
+):
+    labels, kind, origin = np.array(rows).T
     if not np.array_equal(np.unique(labels), np.arange(labels.max() + 1)):
         return
-    chance = _chances(labels, origin if with_origin else None)
-    known = np.unique(labels)
-    for label in known:
+    wanted = np.array(shares)[: labels.max() + 1]
+    chance = _chances(labels, kind, origin, wanted)
+    assert [chance[labels == one].sum() for one in range(len(wanted))] == pytest.approx(
+        wanted / wanted.sum()
+    )
+    for label in range(len(wanted)):
         own = labels == label
-        assert chance[own].sum() == pytest.approx(1 / len(known))
-        if with_origin:
-            each = {o: chance[own & (origin == o)].sum() for o in set(origin[own])}
-            counts = {o: (own & (origin == o)).sum() for o in each}
-            ratio = [each[o] / np.sqrt(counts[o]) for o in each]
-            assert ratio == pytest.approx([ratio[0]] * len(ratio))
+        parts = [own & (kind == one) for one in set(kind[own])]
+        for inside in (
+            parts,
+            *([p & (origin == o) for o in set(origin[p])] for p in parts),
+        ):
+            each = [chance[rows].sum() / np.sqrt(rows.sum()) for rows in inside]
+            assert each == pytest.approx([each[0]] * len(each))
+
+
+def test_shares_of_labels_are_one_for_each_and_only_with_balanced(tiny):
+    with pytest.raises(
+        ConfigError, match=r"data\.shares is given, but data\.balanced is false"
+    ):
+        load_showcase(tiny, ["data.shares=[1.0, 2.0]"])
+    plan = load_showcase(tiny, ["data.balanced=true", "data.shares=[1.0, 2.0]"])
+    with pytest.raises(
+        ConfigError, match=r"data\.shares has 2 numbers; digits has 10 labels"
+    ):
+        load_task(plan.data, 0)
+    shares = [1.0] * 9 + [11.0]
+    plan = load_showcase(tiny, ["data.balanced=true", f"data.shares={shares}"])
+    task = load_task(plan.data, 0)
+    assert task.chance[task.train_labels == 9].sum() == pytest.approx(0.55)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=50), st.integers(1, 40))
@@ -250,6 +275,19 @@ def test_aware_training_starts_alike_and_ends_elsewhere(tiny):
         ends.append((start, model.recurrent.detach()))
     assert torch.equal(ends[0][0], ends[1][0])
     assert not torch.equal(ends[0][1], ends[1][1])
+
+
+def test_weights_are_clipped_to_their_deviation_unless_a_variant_is_not(tiny):
+    plan = load_showcase(tiny, ["train.largest=1.5"])
+    tallest = {}
+    for clipped in (True, False):
+        cell = Trained(Variant(label="x", clipped=clipped), 0)
+        task, model, chip, technology = parts_of(plan, cell)
+        train(plan, cell, model, task, chip, technology)
+        weights = model.recurrent.detach()[model.mask].numpy()
+        tallest[clipped] = np.abs(weights).max() / weights.std(ddof=1)
+    # Clipping makes the deviation smaller in turn: the bound is that before the last update.
+    assert tallest[True] < 2 < 3 < tallest[False]
 
 
 @pytest.mark.parametrize("kind", ["energy", "mask"])
