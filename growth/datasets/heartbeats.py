@@ -57,7 +57,8 @@ def mitbih_context(seed: int, steps: int = 32) -> Dataset:
        over the beat) divided by 0.05 plus the median of that size in the 50 beats before; 0.05
        if it is less.
 
-    Signals 3 to 9 step from 0 to their value at the second step and so become a burst of spikes.
+    Signals 3 to 9 step from 0 to their value at the second step and so become a burst of spikes:
+    a beat is shown once it is over, since the last three depend on all of it.
 
     `Dataset.kind` says what is other: 1 supraventricular, 2 ventricular, 3 fusion or unknown.
 
