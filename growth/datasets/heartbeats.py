@@ -74,9 +74,9 @@ def mitbih_context(seed: int, steps: int = 32) -> Dataset:
     ConfigError
         If there is another number of steps, or the file is absent.
     """
+    (path,) = find("mitbih")
     if steps not in (32, 64, 128):
         raise ConfigError(f"steps is {steps}; mitbih-context needs 32, 64 or 128.")
-    (path,) = find("mitbih")
     with np.load(path, allow_pickle=False) as file:
         names = ("beats", "aami", "split", "record", "sample", "rr_prev")
         beats, kinds, split, record, at, interval = (file[name] for name in names)

@@ -128,7 +128,7 @@ def test_a_beat_has_what_is_usual_and_unusual_for_the_heart_of_its_patient(
     assert [where[x.tobytes()] for x in data.test_inputs] != []
 
 
-def test_a_context_needs_steps_that_its_windows_divide():
+def test_a_context_needs_steps_that_its_windows_divide(patients):
     with pytest.raises(
         ConfigError, match="steps is 16; mitbih-context needs 32, 64 or 128"
     ):
