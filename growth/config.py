@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
-    "ChipConfig", "ConvConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig", "GrowConfig",
-    "Section", "StreamConfig", "TrainConfig", "apply_setting", "experiment_of", "load_experiment",
-    "packaged_experiments", "read_tables",
+    "ChipConfig", "ConvConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig",
+    "GrowConfig", "Section", "StreamConfig", "TrainConfig", "apply_setting", "experiment_of",
+    "load_experiment", "packaged_experiments", "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -236,8 +243,8 @@ class Experiment(Section):
     """One experiment: a learner on a stream on a chip, over some seeds.
 
     `options` are those of the strategy. `hidden` lists the hidden layers of strategies with a
-    network of fixed size, after those of `conv`, if there are any; `cell` "relu" makes it a rectified linear one with biases, which no
-    chip takes, for comparison with the literature.
+    network of fixed size, after those of `conv`, if there are any; `cell` "relu" makes it a
+    rectified linear one with biases, which no chip takes, for comparison with the literature.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")

@@ -109,6 +109,7 @@ class Convolutional(Layered):
         return len(self.strides)
 
     def current(self, k: int, source: Tensor, use: Weights) -> Tensor:
+        """Convolve, or sum up as a dense layer does."""
         if k >= self.kernels:
             return super().current(k, source, use)
         found = conv2d(
@@ -118,6 +119,7 @@ class Convolutional(Layered):
         return found.reshape(*source.shape[:2], -1)
 
     def normalised(self, k: int, current: Tensor, use: Weights) -> Tensor:
+        """Normalise each filter over steps, samples and positions."""
         if k >= self.kernels:
             return super().normalised(k, current, use)
         steps, samples, _ = current.shape
@@ -132,6 +134,7 @@ class Convolutional(Layered):
     # neuron by neuron ----------------------------------------------------------------------
 
     def synapses(self, k: int, weight: Tensor) -> tuple[Tensor, NDArray[np.bool_] | None]:
+        """Unroll a kernel onto all positions; zeros around the image have no devices."""
         if k >= self.kernels:
             return weight, None
         position, tap = np.nonzero(self.taps[k] >= 0)
@@ -145,17 +148,20 @@ class Convolutional(Layered):
         return found.view(flat), present.reshape(flat)
 
     def of_neurons(self, k: int, values: Tensor) -> Tensor:
+        """One value for each filter, as one for each neuron."""
         if k >= self.kernels:
             return values
         return values.repeat_interleave(self.sides[k + 1] ** 2)
 
     def devices(self, k: int, weight: Tensor) -> Tensor:
+        """One kernel for each neuron; 0 for what it would read beyond the edge."""
         if k >= self.kernels:
             return weight
         inside = torch.from_numpy(self.taps[k] >= 0).repeat(1, self.planes[k])
         return (weight.detach().flatten(1)[:, None] * inside).flatten(0, 1)
 
     def acting(self, k: int, source: Tensor, by_current: Tensor) -> tuple[Tensor, Tensor]:
+        """Every position uses a kernel once in a step."""
         if k >= self.kernels:
             return source, by_current
         steps, samples, _ = source.shape

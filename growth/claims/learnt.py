@@ -55,7 +55,10 @@ def learnt(ran: Ran) -> dict[str, Learnt]:
     found = {}
     for label, run in ran.runs.items():
         matrices = np.array(
-            [[row["accuracy_within_task"] for row in seed.lines("metrics")] for seed in run.seeds]
+            [
+                [row["accuracy_within_task"] for row in seed.lines("metrics")]
+                for seed in run.seeds
+            ]
         )
         found[label] = Learnt(matrices.diagonal(axis1=1, axis2=2), matrices[:, -1])
     return found

@@ -80,9 +80,7 @@ def splits() -> list[Split]:
     """Every way to cut the layers at two places."""
     names, sizes = list(parts()), list(parts().values())
     return [
-        Split(
-            names[i - 1], names[j - 1], (sum(sizes[:i]), sum(sizes[i:j]), sum(sizes[j:]))
-        )
+        Split(names[i - 1], names[j - 1], (sum(sizes[:i]), sum(sizes[i:j]), sum(sizes[j:])))
         for i, j in combinations(range(1, len(names)), 2)
     ]
 

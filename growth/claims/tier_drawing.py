@@ -62,7 +62,14 @@ def draw_forgetting(
                     label=schedules[schedule] if n == 0 else None, linestyle="none",
                 )  # fmt: skip
                 rows.append(
-                    (title, schedule, split, middle[n], middle[n] - low[n], middle[n] + high[n])
+                    (
+                        title,
+                        schedule,
+                        split,
+                        middle[n],
+                        middle[n] - low[n],
+                        middle[n] + high[n],
+                    )
                 )
         ax.axhline(0, color=figures.HAIR, linewidth=1)
         ax.set(title=title, xlabel="task tier of ResNet-18 [M]", xlim=(1.5, 8))
@@ -105,7 +112,10 @@ def draw_rates(rates: Mapping[str, Mapping[str, Learnt]], path: Path) -> None:
             ]
         ax.set(xscale="log", xlabel="rate of the common tier", ylabel=name)
     figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        *axes[0].get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=5,
+        frameon=False,
     )
     columns = ("measure", "split", "rate", "mean", "low", "high")
     figures.save(

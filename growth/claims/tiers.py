@@ -18,7 +18,7 @@ from growth.claims.learnt import Learnt, learnt
 from growth.statistics import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -32,7 +32,9 @@ TITLE = "Networks in three tiers (TIER)"
 FIRST = {"1e-5": "claims-tiers-1e5", "1e-3": "claims-tiers-1e3"}
 """Experiments of the first setting, by the learning rate of the common tier."""
 
-RATES, NORM, POOL, CHIP = (f"claims-tiers-{name}" for name in ("rates", "norm", "pool", "chip"))
+RATES, NORM, POOL, CHIP = (
+    f"claims-tiers-{name}" for name in ("rates", "norm", "pool", "chip")
+)
 
 EXPERIMENTS = (*FIRST.values(), RATES, NORM, POOL, CHIP)
 
@@ -100,6 +102,9 @@ PRINTED = {
 BEST = ("6.5-2.3-2.4", "4-4.8-2.4")
 """Splits of the second setting."""
 
+SWEPT = ("3-1-7.2", "6.5-2.3-2.4")
+"""Splits with the largest and the smallest task tier, at more rates of the common one."""
+
 
 def section(found: Mapping[str, Ran], images: Path) -> str:
     """Write the section; see `growth.claims.page.Document`."""
@@ -162,9 +167,7 @@ def document() -> dict[str, dict[str, Learnt]]:
 def by_schedule(runs: Mapping[str, Learnt]) -> dict[str, dict[str, Learnt]]:
     """Runs of one experiment, by those of the schedules that it has, and by split."""
     return {
-        schedule: {
-            split: runs[f"{one.label}-{schedule}"] for split, one in PRINTED.items()
-        }
+        schedule: {split: runs[f"{one.label}-{schedule}"] for split, one in PRINTED.items()}
         for schedule in SCHEDULES
         if any(label.endswith(f"-{schedule}") for label in runs)
     }
@@ -174,11 +177,12 @@ def by_rate(
     first: Mapping[str, Mapping[str, Mapping[str, Learnt]]], others: Mapping[str, Learnt]
 ) -> dict[str, dict[str, Learnt]]:
     """Runs at batch 256 by the rate of the common tier, lowest first, and by split."""
-    found = {rate: dict(schedules["256"]) for rate, schedules in first.items()}
+    found = {
+        rate: {split: schedules["256"][split] for split in SWEPT}
+        for rate, schedules in first.items()
+    }
     for rate in ("1e-4", "1e-2"):
-        found[rate] = {
-            split: others[f"{one.label}-{rate}"] for split, one in PRINTED.items()
-        }
+        found[rate] = {split: others[f"{PRINTED[split].label}-{rate}"] for split in SWEPT}
     return {rate: found[rate] for rate in sorted(found, key=float)}
 
 
@@ -279,9 +283,9 @@ def _rates(rates: Mapping[str, Mapping[str, Learnt]]) -> str:
     ]
     return f"""\
 Where forgetting starts: F in points at batch 256, 120 updates a task, by the rate of the common
-tier. Splits stand in the order of their task tier.
+tier, for the largest and the smallest task tier.
 
-{table(["common tier at", *PRINTED], lines)}
+{table(["common tier at", *SWEPT], lines)}
 
 Adam moves a weight by about its rate in each update, so 120 updates at 1e-5 move it by a thousandth:
 too little to forget, and to learn. That the document forgets at this rate takes many more updates
@@ -294,7 +298,9 @@ def _orderings(panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]]) -> str:
     for panel, schedules in panels.items():
         for schedule, splits in schedules.items():
             where = f"{panel}; {SCHEDULES[schedule]}"
-            f, la = ([getattr(o, key) for o in splits.values()] for key in ("forgetting", "la"))
+            f, la = (
+                [getattr(o, key) for o in splits.values()] for key in ("forgetting", "la")
+            )
             big, middle, small = f[0], (f[1] + f[2]) / 2, (f[3] + f[4]) / 2
             lines.append(
                 [
@@ -336,7 +342,10 @@ def _more(
 ) -> NDArray[np.float64]:
     """How much more a schedule forgets than batch 256, mean over splits, (seeds,)."""
     found: NDArray[np.float64] = np.mean(
-        [schedules[schedule][s].forgetting - schedules["256"][s].forgetting for s in PRINTED],
+        [
+            schedules[schedule][s].forgetting - schedules["256"][s].forgetting
+            for s in PRINTED
+        ],
         axis=0,
     )
     return found
@@ -348,7 +357,8 @@ def _verdicts(panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]]) -> str:
     share = float(updates.mean() / epochs.mean())
     means = {split: 100 * float(o.forgetting.mean()) for split, o in ours["256"].items()}
     ranks = ", ".join(
-        f"{split} ({value:.1f})" for split, value in sorted(means.items(), key=lambda x: -x[1])
+        f"{split} ({value:.1f})"
+        for split, value in sorted(means.items(), key=lambda x: -x[1])
     )
     return f"""\
 At {SHOWN}, batch 256, splits rank by F: {ranks}. Of what batch 64 forgets more at equal epochs
@@ -370,7 +380,9 @@ def _statistics(
             for x in (without["256"][split], own, shared["256"][split], shared["64"][split])
         ]
         doc = one.learnt("256")
-        lines.append([split, f"{100 * doc.la[0]:.1f}; {100 * doc.forgetting[0]:.1f}", *cells])
+        lines.append(
+            [split, f"{100 * doc.la[0]:.1f}; {100 * doc.forgetting[0]:.1f}", *cells]
+        )
     head = [
         "split", "document, 256", "ours without, 256", "each task's own, 256",
         "shared, 256", "shared, 64",
@@ -387,9 +399,7 @@ REASONS
 """
 
 
-def _pool(
-    pool: Mapping[str, Learnt], first: Mapping[str, Mapping[str, Learnt]]
-) -> str:
+def _pool(pool: Mapping[str, Learnt], first: Mapping[str, Mapping[str, Learnt]]) -> str:
     lines = []
     for split in BEST:
         one = PRINTED[split]

@@ -22,9 +22,7 @@ from mosaic_sim.errors import ConfigError
 
 
 def conv_of(filters, *, kernel=3, strides=(), planes=1):
-    return ConvConfig(
-        filters=filters, kernel=kernel, strides=strides, planes=planes
-    )
+    return ConvConfig(filters=filters, kernel=kernel, strides=strides, planes=planes)
 
 
 def net_of(cell, conv, inputs=25, dense=(4, 3), seed=0):
@@ -107,9 +105,9 @@ def test_a_normalised_network_is_normalised_by_filter(cell):
     current = net.layers(given)[0].current
     torch.testing.assert_close(
         net.seen["m0"],
-        conv2d(
-            given.view(-1, 1, 5, 5), net.w0, net.weights.get("b0"), padding=1
-        ).mean((0, 2, 3)),
+        conv2d(given.view(-1, 1, 5, 5), net.w0, net.weights.get("b0"), padding=1).mean(
+            (0, 2, 3)
+        ),
     )
     maps = current.view(len(given), 7, 3, 25)
     torch.testing.assert_close(maps.mean((0, 1, 3)), torch.zeros(3), atol=1e-5, rtol=0)
@@ -126,7 +124,8 @@ def test_a_normalised_network_is_normalised_by_filter(cell):
 def test_devices_stand_where_a_synapse_exists_only():
     net = net_of("lif", conv_of((2,)), dense=(3,))
     conv, dense = net.blueprint().connections
-    assert conv.source == INPUTS and conv.present.shape == (50, 25)
+    assert conv.source == INPUTS
+    assert conv.present.shape == (50, 25)
     # Of 25 positions 9 read nine pixels, 12 at the edges six, 4 in the corners four.
     assert conv.present.sum() == 2 * (9 * 9 + 12 * 6 + 4 * 4)
     assert net.blueprint().synapses == conv.present.sum() + 3 * 50
@@ -165,7 +164,10 @@ def unrolled(net):
 def test_gradients_are_those_of_the_unrolled_network(cell):
     net = net_of(cell, conv_of((3, 2), strides=(1, 2)))
     given = drive(cell, 6)
-    wanted_loss = (lambda out: out.sum(0).log_softmax(1)[:, 1].sum())
+
+    def wanted_loss(out):
+        return out.sum(0).log_softmax(1)[:, 1].sum()
+
     found = torch.autograd.grad(wanted_loss(net(given)), list(net.weights.values()))
     dense, weights = unrolled(net)
     wanted = torch.autograd.grad(
@@ -249,13 +251,12 @@ def test_strategies_train_kernels(name, cell):
         for a, b in zip(before.connections, after.connections, strict=True)
         if a.source != "bias"
     ]
-    assert changed[-1] and (any(changed[:-1]) or name == "tiers")
+    assert changed[-1]
+    assert any(changed[:-1]) or name == "tiers"
     assert learner.meter.rewritten > 0
     again = STRATEGIES[name](experiment, stream, None, 0)
     again.load_state(learner.state())
-    for a, b in zip(
-        after.connections, again.blueprint(1).connections, strict=True
-    ):
+    for a, b in zip(after.connections, again.blueprint(1).connections, strict=True):
         np.testing.assert_array_equal(a.weight, b.weight)
 
 
