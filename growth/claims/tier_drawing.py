@@ -22,65 +22,51 @@ __all__ = ["draw_accuracies", "draw_forgetting", "draw_rates"]
 
 ENDINGS = ("csv", "png")
 
-APART = 0.07
-"""Between points of one size of task tier that would lie on each other [M]."""
-
 
 def draw_forgetting(
     panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]],
-    sizes: Mapping[str, float],
     schedules: Mapping[str, str],
     path: Path,
 ) -> None:
-    """Forgetting against the size of the task tier, one panel for each experiment.
+    """Forgetting of each split, by schedule, one panel for each experiment.
 
     Parameters
     ----------
     panels : mapping
         By title, schedule and split.
-    sizes : mapping of float
-        Task tier of each split [M].
     schedules : mapping of str
         What each is called.
     path : Path
     """
-    figure = Figure(figsize=(3.1 * len(panels), 3.6), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    figure = Figure(figsize=(2.9 * len(panels), 4.0), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     names = list(schedules)
     rows: list[tuple[object, ...]] = []
     for ax, (title, found) in zip(axes, panels.items(), strict=True):
         for schedule, splits in found.items():
             k = names.index(schedule)
             middle, low, high = _bars([one.forgetting for one in splits.values()])
-            seen: list[float] = []
-            for n, split in enumerate(splits):
-                x = sizes[split] + APART * (3 * (k - 1) + 12 * seen.count(sizes[split]))
-                seen.append(sizes[split])
-                ax.errorbar(
-                    x, middle[n], [[low[n]], [high[n]]], color=figures.COLOURS[k],
-                    marker=figures.MARKERS[k], markersize=5, capsize=2, linewidth=1,
-                    label=schedules[schedule] if n == 0 else None, linestyle="none",
-                )  # fmt: skip
-                rows.append(
-                    (
-                        title,
-                        schedule,
-                        split,
-                        middle[n],
-                        middle[n] - low[n],
-                        middle[n] + high[n],
-                    )
-                )
+            ax.errorbar(
+                np.arange(len(splits)) + 0.2 * (k - 1), middle, [low, high], linestyle="none",
+                color=figures.COLOURS[k], marker=figures.MARKERS[k], markersize=5, capsize=2,
+                linewidth=1, label=schedules[schedule],
+            )  # fmt: skip
+            rows += [
+                (title, schedule, split, m, m - a, m + b)
+                for split, m, a, b in zip(splits, middle, low, high, strict=True)
+            ]
+            ax.set_xticks(range(len(splits)), list(splits), rotation=35, ha="right")
         ax.axhline(0, color=figures.HAIR, linewidth=1)
-        ax.set(title=title, xlabel="task tier of ResNet-18 [M]", xlim=(1.5, 8))
+        ax.set_title(title, fontsize="medium")
     axes[0].set_ylabel("forgetting F [points]")
+    figure.supxlabel("split, largest task tier first", fontsize="medium")
     handles = {
         label: handle
         for ax in axes
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
     }
     figure.legend(
-        handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False
+        handles.values(), handles.keys(), loc="outside upper center", ncols=3, frameon=False
     )
     columns = ("experiment", "schedule", "split", "forgetting", "low", "high")
     figures.save(

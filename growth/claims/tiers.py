@@ -2,30 +2,33 @@
 
 The thesis cuts ResNet-18 at two places into a frozen tier, a common one that all tasks train
 slowly, and one of which each task has a copy, and learns four data sets in order (first setting) or
-from one pool (second). What it reports is typed here as it is printed; its experiments are
+from one pool (second). What it prints is in `growth.claims.tier_printed`; its experiments are
 `EXPERIMENTS`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 from growth.claims import resnet, tier_drawing
 from growth.claims.base import chip_table, figure, percent, points, table
-from growth.claims.learnt import Learnt, learnt
+from growth.claims.learnt import learnt
+from growth.claims.tier_printed import BEST, OURS, PRINTED, SCHEDULES, SWEPT, THEIRS
 from growth.statistics import estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from growth.claims.base import Ran
+    from growth.claims.learnt import Learnt
 
-__all__ = ["EXPERIMENTS", "PRINTED", "TITLE", "Printed", "section"]
+__all__ = ["EXPERIMENTS", "TITLE", "section"]
 
 TITLE = "Networks in three tiers (TIER)"
 
@@ -41,70 +44,6 @@ EXPERIMENTS = (*FIRST.values(), RATES, NORM, POOL, CHIP)
 SHOWN = "1e-3"
 """The rate at which accuracies are drawn: the one at which ours forgets."""
 
-THEIRS = ("MNIST", "CIFAR10", "CIFAR100", "FMNIST")
-
-OURS = ("MNIST", "CIFAR-10 grey", "Omniglot", "Fashion-MNIST")
-
-SCHEDULES = {
-    "256": "batch 256",
-    "64": "batch 64, equal epochs",
-    "64-updates": "batch 64, equal updates",
-}
-
-
-class Printed(NamedTuple):
-    """What the thesis prints for one split; accuracies in percent.
-
-    Parameters
-    ----------
-    label : str
-        Of the runs here.
-    sizes : tuple
-        Millions of parameters of the three tiers.
-    first : dict of tuple
-        By batch size, for each data set Val1 and Val2: after it was learnt, and at the end.
-    """
-
-    label: str
-    sizes: tuple[float, float, float]
-    first: dict[str, tuple[tuple[int, int], ...]]
-
-    def learnt(self, batch: str) -> Learnt:
-        """The same as of one seed."""
-        values = np.array(self.first[batch]).T / 100
-        return Learnt(values[:1], values[1:])
-
-
-PRINTED = {
-    "3-1-7.2": Printed("3-1-72", (3, 1, 7.2), {
-        "256": ((98, 75), (68, 36), (36, 31), (89, 89)),
-        "64": ((99, 65), (69, 29), (39, 33), (91, 91)),
-    }),
-    "3-3.5-4.8": Printed("3-35-48", (3, 3.5, 4.8), {
-        "256": ((98, 89), (68, 45), (35, 30), (89, 89)),
-        "64": ((99, 81), (68, 39), (39, 33), (90, 90)),
-    }),
-    "4-2.5-4.8": Printed("4-25-48", (4, 2.5, 4.8), {
-        "256": ((98, 89), (67, 28), (32, 27), (89, 89)),
-        "64": ((99, 60), (68, 23), (38, 31), (90, 90)),
-    }),
-    "6.5-2.3-2.4": Printed("65-23-24", (6.5, 2.3, 2.4), {
-        "256": ((96, 96), (62, 55), (32, 32), (86, 86)),
-        "64": ((97, 96), (63, 50), (37, 36), (87, 87)),
-    }),
-    "4-4.8-2.4": Printed("4-48-24", (4, 4.8, 2.4), {
-        "256": ((96, 95), (59, 55), (29, 28), (85, 85)),
-        "64": ((97, 93), (60, 52), (32, 32), (86, 86)),
-    }),
-}  # fmt: skip
-"""Table 1 of the thesis, common tier at 1e-5, task tier at 1e-2; by size of the task tier."""
-
-BEST = ("6.5-2.3-2.4", "4-4.8-2.4")
-"""Splits of the second setting."""
-
-SWEPT = ("3-1-7.2", "6.5-2.3-2.4")
-"""Splits with the largest and the smallest task tier, at more rates of the common one."""
-
 
 def section(found: Mapping[str, Ran], images: Path) -> str:
     """Write the section; see `growth.claims.page.Document`."""
@@ -116,10 +55,7 @@ def section(found: Mapping[str, Ran], images: Path) -> str:
         "ours, 1e-5, shared statistics": by_schedule(runs[NORM]),
     }
     rates = by_rate(first, runs[RATES])
-    sizes = {split: one.sizes[2] for split, one in PRINTED.items()}
-    tier_drawing.draw_forgetting(
-        panels, sizes, SCHEDULES, images / "claims-tiers-forgetting"
-    )
+    tier_drawing.draw_forgetting(panels, SCHEDULES, images / "claims-tiers-forgetting")
     tier_drawing.draw_rates(rates, images / "claims-tiers-rates")
     tier_drawing.draw_accuracies(
         {
@@ -227,7 +163,7 @@ def _cuts() -> str:
     ]
     return f"""\
 The document names splits by millions of parameters. ResNet-18 has {total + resnet.head(1000):,}
-with its 1,000 outputs and {total:,} without, in {len(resnet.parts())} convolutions; of all
+with its 1,000 outputs and {total:,} without, in {len(resnet.parts())} layers; of all
 {len(resnet.splits())} ways to cut them twice, one comes near each name. *Off by* is the largest of
 the three differences to what is printed, in millions, beside that of the next best cut.
 
@@ -235,6 +171,11 @@ the three differences to what is printed, in millions, beside that of the next b
 
 So a smaller task tier also is a later cut: size and depth were never varied apart.
 """
+
+
+def shares(values: NDArray[np.float64]) -> str:
+    """Mean of one share for each seed with half of its 95 % interval, in percent."""
+    return percent(values.tolist())
 
 
 def _accuracies(ours: Mapping[str, Mapping[str, Learnt]]) -> str:
@@ -247,7 +188,7 @@ def _accuracies(ours: Mapping[str, Mapping[str, Learnt]]) -> str:
                 [
                     split, batch, *pairs,
                     *(f"{100 * x.mean():.1f}" for x in (doc.acc, doc.la, doc.forgetting)),
-                    *(percent(x) for x in (mine.acc, mine.la, mine.forgetting)),
+                    *(shares(x) for x in (mine.acc, mine.la, mine.forgetting)),
                     points(100 * float(mine.forgetting.mean() - doc.forgetting.mean())),
                 ]
             )  # fmt: skip
@@ -262,8 +203,8 @@ def _accuracies(ours: Mapping[str, Mapping[str, Learnt]]) -> str:
             ]
             rows.append([split, word, *pairs])
     return f"""\
-The document's table (Val1/Val2, from which ACC, LA and F are derived here), and ours with its rates,
-1e-5 for the common tier and 1e-2 for a task's own; batch 64 at equal epochs.
+The document's table (Val1/Val2, from which ACC, LA and F are derived here), and ours with its
+rates, 1e-5 for the common tier and 1e-2 for a task's own; batch 64 at equal epochs.
 
 {table(["split", "batch", *THEIRS, *derived], lines)}
 
@@ -278,7 +219,7 @@ forgetting.
 
 def _rates(rates: Mapping[str, Mapping[str, Learnt]]) -> str:
     lines = [
-        [rate, *(percent(one.forgetting) for one in splits.values())]
+        [rate, *(shares(one.forgetting) for one in splits.values())]
         for rate, splits in rates.items()
     ]
     return f"""\
@@ -287,9 +228,9 @@ tier, for the largest and the smallest task tier.
 
 {table(["common tier at", *SWEPT], lines)}
 
-Adam moves a weight by about its rate in each update, so 120 updates at 1e-5 move it by a thousandth:
-too little to forget, and to learn. That the document forgets at this rate takes many more updates
-(235 in one pass over MNIST at batch 256), or something else that moves; see below.
+Adam moves a weight by about its rate in each update, so 120 updates at 1e-5 move it by a
+thousandth: too little to forget, and to learn. That the document forgets at this rate takes many
+more updates (235 in one pass over MNIST at batch 256), or something else that moves; see below.
 """
 
 
@@ -306,18 +247,20 @@ def _orderings(panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]]) -> str:
                 [
                     where, _difference(big - middle), _difference(middle - small),
                     _difference(la[0] - (la[3] + la[4]) / 2),
-                    "" if schedule == "256" else _batches(schedules, schedule),
+                    "" if schedule == "256" else _difference(_more(schedules, schedule)),
+                    *(f"{_rank(f, tier):+.1f}".replace("-", "−") for tier in (2, 1)),
                 ]
             )  # fmt: skip
     head = [
         "", "(a) F: 7.2 M − 4.8 M", "(a) F: 4.8 M − 2.4 M", "(b) LA: 7.2 M − 2.4 M",
-        "(c) F: this − batch 256",
+        "(c) F: this − batch 256", "rank: task tier", "rank: common tier",
     ]  # fmt: skip
     return f"""\
 The document's orderings are (a) F ranks by the size of the task tier, (b) LA falls with it, (c)
 batch 64 forgets more than batch 256. As differences in points, paired by seed (two splits of one
 size are averaged, and (c) over all five); each is positive if the ordering holds, and marked \\* if
-its interval leaves out 0.
+its interval leaves out 0. *Rank* is Spearman's correlation of mean F, over the five splits, with
+the size of the task tier and of the common one.
 
 {table(head, lines)}
 
@@ -333,8 +276,11 @@ def _difference(values: NDArray[np.float64]) -> str:
     return found.text(100).replace("-", "−") + (" \\*" if sure else "")
 
 
-def _batches(schedules: Mapping[str, Mapping[str, Learnt]], schedule: str) -> str:
-    return _difference(_more(schedules, schedule))
+def _rank(forgetting: Sequence[NDArray[np.float64]], tier: int) -> float:
+    """Spearman's correlation of mean forgetting with the size of a tier, over the splits."""
+    sizes = [one.sizes[tier] for one in PRINTED.values()]
+    means = [float(one.mean()) for one in forgetting]
+    return float(stats.spearmanr(sizes, means).statistic)
 
 
 def _more(
@@ -353,19 +299,33 @@ def _more(
 
 def _verdicts(panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]]) -> str:
     ours = panels[f"ours, {SHOWN}"]
-    epochs, updates = (100 * _more(ours, schedule) for schedule in ("64", "64-updates"))
-    share = float(updates.mean() / epochs.mean())
-    means = {split: 100 * float(o.forgetting.mean()) for split, o in ours["256"].items()}
+    f, la = ([getattr(o, k) for o in ours["256"].values()] for k in ("forgetting", "la"))
+    a, b = (x[0] - (x[3] + x[4]) / 2 for x in (f, la))
+    epochs, updates = (_more(ours, schedule) for schedule in ("64", "64-updates"))
+    means = dict(zip(PRINTED, (100 * float(one.mean()) for one in f), strict=True))
     ranks = ", ".join(
-        f"{split} ({value:.1f})"
-        for split, value in sorted(means.items(), key=lambda x: -x[1])
+        f"{split} ({means[split]:.1f})"
+        for split in sorted(means, key=lambda split: -means[split])
     )
     return f"""\
-At {SHOWN}, batch 256, splits rank by F: {ranks}. Of what batch 64 forgets more at equal epochs
-({estimate(epochs).text()} points) {100 * share:.0f} % is left at equal updates
-({estimate(updates).text()} points): the document's (c) mixes a smaller batch with four times as
-many updates. REASONS
+At {SHOWN}, where ours forgets, and batch 256:
+
+- (a) {_word(a)}: 7.2 M forgets {_difference(a)} points more than 2.4 M. By F the splits rank
+  {ranks}.
+- (b) {_word(b)}: LA is {_difference(b)} points higher with 7.2 M than with 2.4 M.
+- (c) {_word(epochs)} at equal epochs: batch 64 forgets {_difference(epochs)} points more, with four
+  times as many updates. At equal updates it {_word(updates)}: {_difference(updates)} points.
+
+REASONS
 """
+
+
+def _word(values: NDArray[np.float64]) -> str:
+    """Whether an ordering holds, by the interval of its difference."""
+    found = estimate(values)
+    if found.low is None or found.high is None or found.low <= 0 <= found.high:
+        return "cannot be told from chance"
+    return "holds" if found.low > 0 else "is reversed"
 
 
 def _statistics(
@@ -376,22 +336,19 @@ def _statistics(
     for split, one in PRINTED.items():
         own = runs.get(f"{one.label}-own-256")
         cells = [
-            "–" if x is None else f"{percent(x.la)}; {percent(x.forgetting)}"
-            for x in (without["256"][split], own, shared["256"][split], shared["64"][split])
+            "–" if x is None else f"{shares(x.la)}; {shares(x.forgetting)}"
+            for x in (without["256"][split], own, shared["256"][split])
         ]
         doc = one.learnt("256")
         lines.append(
             [split, f"{100 * doc.la[0]:.1f}; {100 * doc.forgetting[0]:.1f}", *cells]
         )
-    head = [
-        "split", "document, 256", "ours without, 256", "each task's own, 256",
-        "shared, 256", "shared, 64",
-    ]  # fmt: skip
+    head = ["split", "document", "ours without", "each task's own", "shared"]
     return f"""\
 The document's network has batch normalisation in all tiers and does not say in which mode it ran.
 Left in training mode, the running means and variances of the frozen and common layers follow every
-task, also where no weight moves. The same splits, the common tier at 1e-5 as in the document; LA; F
-in percent:
+task, also where no weight moves. The same splits at batch 256, the common tier at 1e-5 as in the
+document: LA; F, in percent.
 
 {table(head, lines)}
 
@@ -409,7 +366,7 @@ def _pool(pool: Mapping[str, Learnt], first: Mapping[str, Mapping[str, Learnt]])
             f"{100 * a:.0f}/{100 * b:.0f}"
             for a, b in zip(mine.after.mean(0), mine.end.mean(0), strict=True)
         ]
-        mixed = [percent(list(x)) for x in pool[one.label].end.T]
+        mixed = [shares(x) for x in pool[one.label].end.T]
         lines += [
             [split, "document, in order", *doc],
             [split, "ours, in order", *order],
@@ -434,8 +391,9 @@ def _on_the_chip(ran: Ran) -> str:
 No chip takes rectified neurons, so the columns of the chip come from spiking ones on a smaller
 network (4 and 8 filters, 12 x 12 pixels, digits in Omniglot's place). {ran.note()}
 
-A crossbar cannot share weights: every position of an image has devices of its own that hold the same
-kernel. The host keeps a kernel once for each task, and a switch writes it once for each position.
+A crossbar cannot share weights: every position of an image has devices of its own that hold the
+same kernel. The host keeps a kernel once for each task, and a switch writes it once for each
+position.
 
 {chip_table(ran)}
 

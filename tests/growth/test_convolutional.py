@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
 from growth.blueprint import INPUTS
+from growth.bridge import make_host
 from growth.config import ConvConfig, Experiment, load_experiment
 from growth.convolutional import Convolutional
 from growth.layered import Layered
@@ -301,3 +302,25 @@ def test_an_experiment_without_kernels_keeps_its_name():
     assert "conv" in old.to_toml()
     assert old.fingerprint() == old.model_copy(update={"conv": ConvConfig()}).fingerprint()
     assert old.fingerprint() != experiment_of("naive").fingerprint()
+
+
+def test_the_chip_fires_as_the_network_does():
+    net = net_of("lif", conv_of((2, 3), strides=(2, 1)))
+    weights = {name: (w.detach() * 8).round() / 16 for name, w in net.weights.items()}
+    host = make_host(experiment_of("naive"))
+    blueprint = net.blueprint(weights)
+    deployed = host.deploy(blueprint)
+    given = drive("lif", 8)
+    raster = deployed.raster(given.numpy().transpose(1, 0, 2).astype(bool))
+    for population, wanted in zip(
+        blueprint.populations, net.activity(given, weights), strict=True
+    ):
+        found = raster[:, :, population.births].transpose(1, 0, 2)
+        np.testing.assert_array_equal(found, wanted.detach().numpy() > 0)
+    assert raster.any(axis=(0, 1)).sum() > 20
+    # A switch writes a kernel at every position: one device for each weight that conducted.
+    other = host.variant(
+        net.blueprint(weights | {"w1": 0 * weights["w1"]}), before=deployed
+    )
+    levels = levels_of(net.devices(1, weights["w1"]), 16)
+    assert other.writes == int((levels != 0).sum()) > weights["w1"].numel()
