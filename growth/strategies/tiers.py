@@ -14,7 +14,8 @@ With ``statistics`` the currents of hidden layers are normalised (batch normalis
 and shift), by batches in training and by running means and variances in use. The source does not
 say whose these are. "own": each task has its own for all layers. "shared": the frozen and common
 layers have one set that every task moves, as a network does that is left in training mode. That
-alone forgets, also with frozen weights.
+alone forgets, also with frozen weights. "all": every layer has one set, as if a task's copy were of
+weights alone.
 
 Stored beside the network: the layers of every task, at the precision of a device (a kernel once,
 however many positions use it), and its means and variances, 16 bit each. On the chip: the
@@ -70,7 +71,7 @@ class Tiers(Strategy):
             common that are neither frozen nor the last.
         common_rate, task_rate : float
             Learning rates: those of the source.
-        statistics : "none", "shared" or "own"
+        statistics : "none", "shared", "own" or "all"
             Whether currents are normalised, and whose means and variances serve.
         """
 
@@ -78,7 +79,7 @@ class Tiers(Strategy):
         common: int | None = Field(default=None, ge=0)
         common_rate: float = Field(default=1e-5, ge=0)
         task_rate: float = Field(default=1e-2, gt=0)
-        statistics: Literal["none", "shared", "own"] = "none"
+        statistics: Literal["none", "shared", "own", "all"] = "none"
 
     options: Options
 
@@ -118,11 +119,11 @@ class Tiers(Strategy):
 
     def untouched(self, owner: int) -> dict[str, Tensor]:
         """Means of 0 and variances of 1, of the layers whose statistics belong to an owner."""
-        shared = self.options.statistics == "shared"
+        shared = {"shared": self.shared, "all": self.net.depth}.get(self.options.statistics, 0)
         found: dict[str, Tensor] = {}
         if self.net.normalise:
             for k in range(self.net.depth - 1):
-                if (owner == SHARED) == (shared and k < self.shared):
+                if (owner == SHARED) == (k < shared):
                     rows = len(self.net.weights[f"w{k}"])
                     found |= {f"m{k}": torch.zeros(rows), f"v{k}": torch.ones(rows)}
         return found
