@@ -58,6 +58,7 @@ def draw_forgetting(
             ax.set_xticks(range(len(splits)), list(splits), rotation=35, ha="right")
         ax.axhline(0, color=figures.HAIR, linewidth=1)
         ax.set_title(title, fontsize="medium")
+        ax.set_xlim(-0.5, 4.5)
     axes[0].set_ylabel("forgetting F [points]")
     figure.supxlabel("split, largest task tier first", fontsize="medium")
     handles = {
@@ -89,7 +90,7 @@ def draw_rates(rates: Mapping[str, Mapping[str, Learnt]], path: Path) -> None:
             values = [getattr(found[split], key) for found in rates.values()]
             middle, low, high = _bars(values)
             ax.errorbar(
-                x * 1.06 ** (k - 2), middle, [low, high], color=figures.COLOURS[k],
+                x * 1.08 ** (k - (len(splits) - 1) / 2), middle, [low, high], color=figures.COLOURS[k],
                 marker=figures.MARKERS[k], markersize=5, capsize=2, linewidth=1, label=split,
             )  # fmt: skip
             rows += [
