@@ -82,6 +82,7 @@ def draw_rates(rates: Mapping[str, Mapping[str, Learnt]], path: Path) -> None:
     x = np.array([float(rate) for rate in rates])
     rows: list[tuple[object, ...]] = []
     splits = list(next(iter(rates.values())))
+    apart = 1.08 ** (np.arange(len(splits)) - (len(splits) - 1) / 2)
     for ax, key, name in (
         (axes[0], "forgetting", "forgetting F [points]"),
         (axes[1], "la", "right after learning, LA [%]"),
@@ -90,7 +91,7 @@ def draw_rates(rates: Mapping[str, Mapping[str, Learnt]], path: Path) -> None:
             values = [getattr(found[split], key) for found in rates.values()]
             middle, low, high = _bars(values)
             ax.errorbar(
-                x * 1.08 ** (k - (len(splits) - 1) / 2), middle, [low, high], color=figures.COLOURS[k],
+                x * apart[k], middle, [low, high], color=figures.COLOURS[k],
                 marker=figures.MARKERS[k], markersize=5, capsize=2, linewidth=1, label=split,
             )  # fmt: skip
             rows += [
