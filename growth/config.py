@@ -11,14 +11,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from mosaic_sim.errors import ConfigError, suggest
 
 __all__ = [
-    "ChipConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig", "GrowConfig",
-    "Section", "StreamConfig", "TrainConfig", "apply_setting", "experiment_of", "load_experiment",
-    "packaged_experiments", "read_tables",
+    "ChipConfig", "ConvConfig", "DeviceConfig", "Experiment", "FrontConfig", "GateConfig",
+    "GrowConfig", "Section", "StreamConfig", "TrainConfig", "apply_setting", "experiment_of",
+    "load_experiment", "packaged_experiments", "read_tables",
 ]  # fmt: skip
 
 _FOLDER = Path(__file__).parent / "configs"
@@ -159,6 +166,28 @@ class FrontConfig(Section):
     gain: float = Field(default=0.35, gt=0)
 
 
+class ConvConfig(Section):
+    """Convolutional layers of a network of fixed size; see `growth.convolutional`.
+
+    `filters` of each layer; none by default, and then `hidden` reads the inputs. All kernels are
+    `kernel` pixels wide, odd, with zeros around the image, and stand every pixel or every
+    `strides` pixels, one number for each layer. An image has `planes` colours and is square.
+    """
+
+    filters: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    kernel: int = Field(default=3, ge=1)
+    strides: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    planes: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not self.kernel % 2:
+            raise ValueError(f"kernel is {self.kernel}, and needs to be odd")
+        if self.strides and len(self.strides) != len(self.filters):
+            raise ValueError(f"{len(self.filters)} layers need as many strides, or none")
+        return self
+
+
 class GrowConfig(Section):
     """When, where, how, how many and at which exchange rate of loss for energy.
 
@@ -205,6 +234,7 @@ LATER = (
     ("stream", "uneven", 0.0),
     ("gate", "kind", "prototypes"),
     *(("front", name, field.default) for name, field in FrontConfig.model_fields.items()),
+    *(("conv", name, field.default) for name, field in ConvConfig.model_fields.items()),
 )
 """Settings that came later, with what was so before: runs from then keep their name."""
 
@@ -213,8 +243,8 @@ class Experiment(Section):
     """One experiment: a learner on a stream on a chip, over some seeds.
 
     `options` are those of the strategy. `hidden` lists the hidden layers of strategies with a
-    network of fixed size; `cell` "relu" makes it a rectified linear one with biases, which no
-    chip takes, for comparison with the literature.
+    network of fixed size, after those of `conv`, if there are any; `cell` "relu" makes it a
+    rectified linear one with biases, which no chip takes, for comparison with the literature.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -232,6 +262,7 @@ class Experiment(Section):
     stream: StreamConfig = StreamConfig()
     train: TrainConfig = TrainConfig()
     front: FrontConfig = FrontConfig()
+    conv: ConvConfig = ConvConfig()
     gate: GateConfig = GateConfig()
     grow: GrowConfig = GrowConfig()
 
@@ -255,8 +286,9 @@ class Experiment(Section):
         for section, name, default in LATER:
             if settings[section][name] in (default, []):
                 del settings[section][name]
-        if not settings["front"]:
-            del settings["front"]
+        for section in ("front", "conv"):
+            if not settings[section]:
+                del settings[section]
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
     def to_toml(self) -> str:

@@ -126,9 +126,7 @@ class Layered(nn.Module):
         use = self.weights if weights is None else weights
         found, now = [], given
         for k in range(self.depth):
-            source, current = now, now @ use[f"w{k}"].T
-            if f"b{k}" in use:
-                current = current + use[f"b{k}"]
+            source, current = now, self.current(k, now, use)
             if self.normalise and k + 1 < self.depth:
                 current = self.normalised(k, current, use)
             if self.spiking:
@@ -139,6 +137,11 @@ class Layered(nn.Module):
                 now = current
             found.append(Layer(source, current, now))
         return found
+
+    def current(self, k: int, source: Tensor, use: Weights) -> Tensor:
+        """What layer k sums up of what it is given, (steps, samples, neurons)."""
+        current = source @ use[f"w{k}"].T
+        return current + use[f"b{k}"] if f"b{k}" in use else current
 
     def normalised(self, k: int, current: Tensor, use: Weights) -> Tensor:
         """Currents of layer k with mean 0 and variance 1, (steps, samples, neurons)."""
@@ -181,10 +184,49 @@ class Layered(nn.Module):
             if f"m{k}" in use:
                 scale = (use[f"v{k}"] + EPSILON).rsqrt()
                 bias = ((0.0 if bias is None else bias) - use[f"m{k}"]) * scale
-                weight = weight * scale[:, None]
-            values = weight.detach().numpy().astype(np.float32)
+                weight = weight * scale.view(-1, *[1] * (weight.ndim - 1))
+            weight, wired = self.synapses(k, weight.detach())
+            values = weight.numpy().astype(np.float32)
+            there = wired if there is None else there
             connections.append(Connection(source, target, values, there))
             if bias is not None:
-                column = bias.detach().numpy().astype(np.float32)[:, None]
+                each = self.of_neurons(k, bias.detach())
+                column = each.numpy().astype(np.float32)[:, None]
                 connections.append(Connection(BIAS, target, column))
         return Blueprint(self.sizes[0], populations, tuple(connections), self.spiking)
+
+    # what a network that shares weights among neurons does otherwise -----------------------
+
+    def synapses(self, k: int, weight: Tensor) -> tuple[Tensor, NDArray[np.bool_] | None]:
+        """Weights of layer k from each of its sources to each of its neurons.
+
+        Returns
+        -------
+        weight : (neurons, sources)
+        present : bool array, (neurons, sources), or None
+            Where there are devices; None for everywhere.
+        """
+        return weight, None
+
+    def of_neurons(self, k: int, values: Tensor) -> Tensor:
+        """One value for each row of the weights of layer k, as one for each neuron."""
+        return values
+
+    def devices(self, k: int, weight: Tensor) -> Tensor:
+        """Weights of layer k as the chip holds them, (neurons, lines), for the meter.
+
+        Every neuron has devices of its own. Lines that no neuron reads may be missing.
+        """
+        return weight
+
+    def acting(self, k: int, source: Tensor, by_current: Tensor) -> tuple[Tensor, Tensor]:
+        """Every use of a weight of layer k: what it was given, and the gradient of its sum.
+
+        Returns
+        -------
+        source : (uses, samples, lines)
+        by_current : (uses, samples, rows)
+            The gradient of the weights, (rows, lines), is the sum of the products over uses and
+            samples.
+        """
+        return source, by_current

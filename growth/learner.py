@@ -136,6 +136,13 @@ def check_experiment(experiment: Experiment) -> Technology:
             f"front.kind is {experiment.front.kind!r}, and strategy {experiment.strategy!r} has no "
             'layer in front: set front.kind = "none", or strategy = "grow".'
         )
+    if experiment.conv.filters and not strategy.takes_kernels:
+        takers = ", ".join(name for name, one in STRATEGIES.items() if one.takes_kernels)
+        raise ConfigError(
+            f"conv.filters is {list(experiment.conv.filters)}, and strategy "
+            f"{experiment.strategy!r} has no use for kernels: set conv.filters = [], or strategy "
+            f"to one of {takers}."
+        )
     if experiment.grow.when != "trigger" and experiment.stream.boundaries:
         raise ConfigError(
             f"grow.when is {experiment.grow.when!r}, but the stream tells where tasks begin, and "

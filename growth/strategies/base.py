@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from growth.config import Section
+from growth.convolutional import Convolutional
 from growth.encode import regular_rate
 from growth.layered import Layered
 from growth.meter import Meter
@@ -132,6 +133,9 @@ class Strategy:
     needs_boundaries: ClassVar[bool] = True
     """Whether it must be told in training where tasks end."""
 
+    takes_kernels: ClassVar[bool] = False
+    """Whether its network may be a convolutional one, whose weights are kernels."""
+
     still: ClassVar[bool] = False
     """Whether it compares intensities, and cannot learn from inputs that move."""
 
@@ -158,12 +162,17 @@ class Strategy:
 
     def make_net(self, outputs: int | None = None) -> Layered:
         """Return a new network of the configured sizes, drawn from `torch_rng`."""
+        dense = (*self.experiment.hidden, outputs or self.labels)
+        spiking = self.experiment.cell == "lif"
+        if self.experiment.conv.filters:
+            return Convolutional(
+                self.inputs, self.experiment.conv, dense, leak=self.experiment.leak,
+                spiking=spiking, generator=self.torch_rng,
+            )  # fmt: skip
         return Layered(
-            [self.inputs, *self.experiment.hidden, outputs or self.labels],
-            leak=self.experiment.leak,
-            spiking=self.experiment.cell == "lif",
+            [self.inputs, *dense], leak=self.experiment.leak, spiking=spiking,
             generator=self.torch_rng,
-        )
+        )  # fmt: skip
 
     @property
     def ready(self) -> bool:
@@ -271,7 +280,15 @@ class Strategy:
 
     def programmed(self) -> Mapping[str, Tensor]:
         """Weights that learning in place would program after every step, for the meter."""
-        return {name: w for name, w in self.net.weights.items() if w.ndim == 2}
+        return self.on_devices(self.net.weights)
+
+    def on_devices(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights by name as the chip holds them, (neurons, lines); biases are left out."""
+        return {
+            name: self.net.devices(int(name[1:]), w)
+            for name, w in weights.items()
+            if name[0] == "w"
+        }
 
     # the only training loop of the package ----------------------------------------------
 

@@ -40,6 +40,7 @@ class DERpp(Remembering):
     """Repeat exemplars with their labels, and with the answers given when they came."""
 
     live = True
+    takes_kernels = True
     needs_boundaries = False
 
     class Options(Section):

@@ -44,6 +44,7 @@ class GEM(Remembering):
     """Turn every gradient so that no earlier task's loss rises, as far as exemplars show."""
 
     live = True
+    takes_kernels = True
 
     class Options(Section):
         """How many exemplars in all, each task having the same share, and how far to turn."""

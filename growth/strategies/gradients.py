@@ -46,12 +46,13 @@ def squares(layers: Sequence[Layer], score: Tensor, net: Layered) -> dict[str, T
     """
     found: dict[str, Tensor] = {}
     for k, (layer, by_current) in enumerate(_at_currents(layers, score.sum())):
-        source = layer.source.detach()
+        source, by_current = net.acting(k, layer.source.detach(), by_current)
         if len(source) == 1:
-            found[f"w{k}"] = by_current[0].square().T @ source[0].square()
+            total = by_current[0].square().T @ source[0].square()
         else:
             each = by_current.permute(1, 2, 0) @ source.transpose(0, 1)
-            found[f"w{k}"] = each.square_().sum(0)
+            total = each.square_().sum(0)
+        found[f"w{k}"] = total.view_as(net.weights[f"w{k}"])
         if f"b{k}" in net.weights:
             found[f"b{k}"] = by_current.sum(0).square().sum(0)
     return found
@@ -81,8 +82,9 @@ def of_groups(
     for k, (layer, by_current) in enumerate(
         _at_currents(layers, torch.stack(list(losses)).sum())
     ):
+        given, by_current = net.acting(k, layer.source.detach(), by_current)
         parts = zip(
-            rows, layer.source.detach().split(list(sizes), 1),
+            rows, given.split(list(sizes), 1),
             by_current.split(list(sizes), 1), strict=True,
         )  # fmt: skip
         for row, source, by in parts:

@@ -41,6 +41,7 @@ class Independent(Strategy):
     """Train a network for each task."""
 
     needs_identity = True
+    takes_kernels = True
 
     class Options(Section):
         """Where the networks are, and how a new one starts.

@@ -39,6 +39,7 @@ class Replay(Remembering):
     """Mix exemplars of what was learnt before into every batch."""
 
     live = True
+    takes_kernels = True
     needs_boundaries = False
 
     class Options(Section):

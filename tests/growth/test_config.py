@@ -180,6 +180,7 @@ OTHER = {
     )},
     "hidden": (3, 4), "options": {"memory": 5}, "cell": "relu", "train.optimiser": "sgd",
     "stream.keep_first": False, "stream.boundaries": False,
+    "conv.filters": (2,), "conv.strides": (2,),
 }  # fmt: skip
 
 
