@@ -234,7 +234,8 @@ class MuNet(Strategy):
     def energy(self, path: Path) -> float:
         """Synaptic events on the samples held back; 1 is all neurons firing in all steps."""
         assert self.held is not None
-        given, _ = self.held
+        given, labels = self.held
+        self.meter.looked_at(len(labels))
         active = [given, *self.net.activity(given, self.weights(path))[:-1]]
         fan_out = self.net.sizes[1:]
         events = sum(
@@ -258,6 +259,7 @@ class MuNet(Strategy):
             assert self.held is not None
             given, labels = self.held
             said = self.net(given).sum(0).argmax(1)
+            self.meter.looked_at(len(labels))
             quality = float((said == labels).float().mean())
             self.found.append((quality, self.layers()))
 
