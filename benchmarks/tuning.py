@@ -26,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("comparison")
     parser.add_argument("--setting", default="train.learning_rate")
-    parser.add_argument("--values", nargs="+", default=["0.0005", "0.001", "0.002", "0.005"])
+    parser.add_argument(
+        "--values", nargs="+", default=["0.0005", "0.001", "0.002", "0.005"]
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
     parser.add_argument("--only", nargs="+", help="labels; all by default")
     parser.add_argument("--jobs", type=int)

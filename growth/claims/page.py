@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from growth.claims import growth_paths, masks
+DOCUMENTS: dict[str, Document] = {
+    "masks": masks,
+    "ari": ari,
+    "munet": munet,
+    "growth-paths": growth_paths,
+}
 from growth.claims.base import command_of, find
 from mosaic_sim.files import write_whole
 
@@ -37,7 +42,12 @@ class Document(Protocol):
         """
 
 
-DOCUMENTS: dict[str, Document] = {"masks": masks, "growth-paths": growth_paths}
+DOCUMENTS: dict[str, Document] = {
+    "masks": masks,
+    "ari": ari,
+    "munet": munet,
+    "growth-paths": growth_paths,
+}
 """Modules by name, in the order of the page."""
 
 HEAD = """\
