@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from growth.claims.ari import Printed
+    from growth.claims.ari_table import Printed
     from growth.claims.base import Ran
 
 __all__ = ["draw_bars", "draw_scenarios"]
@@ -108,20 +108,20 @@ def draw_scenarios(ran: Mapping[str, Ran], names: Mapping[str, str], path: Path)
     rows = []
     for ax, (stream, one) in zip(axes, ran.items(), strict=True):
         found = {k: estimate(row.values["accuracy"] or []) for k, row in one.rows.items()}
+        told = {k: row.identity for k, row in one.rows.items()}
+        means = {k: value.mean for k, value in found.items()}
         order = sorted(
-            found,
-            key=lambda k, one=one, found=found: (one.rows[k].identity, -found[k].mean),
+            sorted(found, key=means.__getitem__, reverse=True), key=told.__getitem__
         )
         for place, label in enumerate(order):
-            told = one.rows[label].identity
             value = found[label]
             half = 0.0 if value.high is None else value.high - value.mean
             ax.barh(
                 place, 100 * value.mean, 0.7, xerr=100 * half,
-                color=figures.COLOURS[2 if told else 0],
+                color=figures.COLOURS[2 if told[label] else 0],
                 alpha=1.0 if label.startswith("ari") else 0.5, error_kw={"linewidth": 0.8},
             )  # fmt: skip
-            rows.append((stream, label, told, 100 * value.mean, 100 * half))
+            rows.append((stream, label, told[label], 100 * value.mean, 100 * half))
         ax.set_yticks(range(len(order)), [names[k] for k in order], fontsize="small")
         ax.set(title=stream, xlabel="ACC, of ten [%]", xlim=(0, 100))
         ax.invert_yaxis()

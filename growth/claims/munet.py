@@ -6,7 +6,7 @@ against independent networks of the same training budget. Its experiments are `E
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from growth.claims import munet_drawing
 from growth.claims.base import chip_table, figure, percent, table
 from growth.claims.evolved import read_evolved
 from growth.statistics import compare_paired, estimate
+from growth.strategies import MuNet
 from mosaic_sim.errors import MosaicError
 from mosaic_sim.units import engineering
 
@@ -30,7 +31,7 @@ __all__ = ["EXPERIMENTS", "TITLE", "check_nothing_forgotten", "section"]
 
 TITLE = "Evolution of networks that share layers (muNet)"
 
-EXPERIMENTS = ("claims-munet",)
+EXPERIMENTS: tuple[str, ...] = ("claims-munet",)
 
 MUNET = "munet"
 EQUAL = "independent-equal"
@@ -117,31 +118,29 @@ def work_of(ran: Ran, label: str) -> dict[str, NDArray[np.float64]]:
 
 
 def _protocol(ran: Ran) -> str:
-    one = ran.runs[MUNET].experiment
+    one, equal = (ran.runs[label].experiment for label in (MUNET, EQUAL))
     tasks = len(ran.summaries[MUNET].matrix(0))
-    equal = ran.runs[EQUAL].experiment
     options = ran_options(ran)
+    stream, hidden = one.stream, "-".join(map(str, one.hidden))
     return f"""\
 The document at hand is an abstract: 69 tasks of image classification, nothing forgotten, relative
 error on CIFAR-10 15 % less, work for a task bounded as tasks grow; the muNet paper adds 2.39 % more
 mean accuracy on ten tasks with 47 % fewer parameters a task than fine-tuning. Its networks are
 vision transformers that come pretrained, and its numbers cannot be had on a CPU; its claims can.
-Here {tasks} tasks, pairs of digits of MNIST (the ten pairs of the supermask dissertation: every
-digit is in two tasks), {one.stream.train_samples} images each, {one.stream.test_samples} to test; spiking networks
-784-{"-".join(map(str, one.hidden))}-10 on one chip, weights of four bits. No layer is pretrained: the first task trains
-all. The task of a test sample is told, to all strategies.
+Here {tasks} tasks, pairs of digits of MNIST (those of the supermask dissertation, in which every
+digit is in two tasks), {stream.train_samples:,} images each, {stream.test_samples} to test; spiking
+networks 784-{hidden}-10 on one chip, weights of four bits. No layer is pretrained: the first task
+trains all. The task of a test sample is told, to all strategies.
 
 For a task, {options["children"]} children are trained for {one.train.epochs} epochs each, on
-{1 - options["validation"]:.0%} of its images; the rest judge them and are never trained on. `{EQUAL}`
-are networks of their own, trained for {equal.train.epochs} epochs on all images of a task.
-{ran.note()}
+{1 - options["validation"]:.0%} of its images; the rest judge them and are never trained on.
+`{EQUAL}` are networks of their own, trained for {equal.train.epochs} epochs on all images of a
+task. {ran.note()}
 """
 
 
-def ran_options(ran: Ran) -> dict[str, float]:
+def ran_options(ran: Ran) -> dict[str, Any]:
     """Options of the evolution, defaults included."""
-    from growth.strategies import MuNet
-
     given = ran.runs[MUNET].experiment.options
     return MuNet.Options.read(given, "options").model_dump()
 
@@ -177,7 +176,7 @@ def _quality(ran: Ran, evolved: Sequence[Evolved]) -> str:
     values = {label: row.values["accuracy"] or [] for label, row in ran.rows.items()}
     against = {pair.name: pair for pair in compare_paired(values, MUNET)}
     lines = []
-    for label, row in ran.rows.items():
+    for label in ran.rows:
         pair = against.get(label)
         shown, looked = (
             float(work_of(ran, label)[key].mean()) for key in ("shown", "looked")

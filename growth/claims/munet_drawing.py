@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ def draw_quality(ran: Ran, evolved: Sequence[Evolved], munet: str, path: Path) -
         share = np.ones(len(accuracy))
         if label == munet:
             share = np.array([one.networks(len(one.maker)) for one in evolved])
-        style = {"color": figures.COLOURS[k], "marker": figures.MARKERS[k]}
+        style: dict[str, Any] = {"color": figures.COLOURS[k], "marker": figures.MARKERS[k]}
         ax.scatter(share, accuracy, s=16, alpha=0.45, **style)
         ax.scatter(share.mean(), accuracy.mean(), s=90, label=label, **style)
         rows += [

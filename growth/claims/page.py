@@ -7,12 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-DOCUMENTS: dict[str, Document] = {
-    "masks": masks,
-    "ari": ari,
-    "munet": munet,
-    "growth-paths": growth_paths,
-}
+from growth.claims import ari, growth_paths, masks, munet
 from growth.claims.base import command_of, find
 from mosaic_sim.files import write_whole
 

@@ -57,6 +57,7 @@ class EWC(Strategy):
     """Hold weights where earlier tasks need them, each as firmly as it mattered."""
 
     live = True
+    lasts = True
 
     class Options(Section):
         """How firmly, and how the Fisher information is found.

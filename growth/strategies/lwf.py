@@ -38,6 +38,7 @@ class LwF(Strategy):
     """Keep the answers of the network before the task, on the samples of the task."""
 
     live = True
+    lasts = True
 
     class Options(Section):
         """How much the teacher weighs, and how soft its answers are.

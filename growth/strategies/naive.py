@@ -14,4 +14,5 @@ class Naive(Strategy):
     """Train one network on task after task without any care for earlier ones."""
 
     live = True
+    lasts = True
     needs_boundaries = False

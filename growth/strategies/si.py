@@ -38,6 +38,7 @@ class SI(Strategy):
     """Hold weights by how much their own way has lowered the loss."""
 
     live = True
+    lasts = True
 
     class Options(Section):
         """How firmly, and what keeps weights that hardly moved from weighing too much.
