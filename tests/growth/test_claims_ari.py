@@ -13,6 +13,8 @@ from growth.claims.ari_table import PRINTED, TASKS, Printed, impossible
 from growth.comparison import compare, load_comparison
 from growth.report import summarise
 
+slow = pytest.mark.slow  # training; no other section rests on it
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 LITTLE = {
@@ -35,6 +37,7 @@ def shrunk(name, folder):
     if stream.get("kind") == "permuted":
         stream["tasks"] = 3
     tables |= {"stream": stream, "seeds": [0, 1], "hidden": [8, 8]}
+    tables["chip"] = {"preset": "demo"}
     tables["train"] |= {"batch": 20, "learning_rate": 0.01}
     for entry in tables["compare"]:
         options = entry.setdefault("options", {})
@@ -100,6 +103,7 @@ def test_a_cell_is_written_as_it_is_printed():
 # --- the section ------------------------------------------------
 
 
+@slow
 def test_the_section_names_what_is_impossible(written):
     text, _ = written
     assert "| split MNIST | Single | 30.2 | 96.1 | 5 | 23.1 | +7.1 |" in text
@@ -111,6 +115,7 @@ def test_the_section_names_what_is_impossible(written):
     assert text.count("(impossible)") == 3
 
 
+@slow
 def test_accuracies_and_forgetting_are_those_of_the_runs(small, written):
     text, _ = written
     ran = small["claims-ari-permuted"]
@@ -122,6 +127,7 @@ def test_accuracies_and_forgetting_are_those_of_the_runs(small, written):
     assert f"| {accuracy - 82.8:+.1f} |".replace("-", "−") in line
 
 
+@slow
 def test_every_strategy_stands_in_both_tables_with_whether_it_is_told(small, written):
     text, _ = written
     for label, name in ari.NAMES.items():
@@ -134,6 +140,7 @@ def test_every_strategy_stands_in_both_tables_with_whether_it_is_told(small, wri
         assert set(small[one].runs) == set(ari.NAMES)
 
 
+@slow
 def test_a_part_is_worth_the_paired_difference(small, written):
     text, _ = written
     ran = small["claims-ari-split"]
@@ -145,6 +152,7 @@ def test_a_part_is_worth_the_paired_difference(small, written):
     assert f"| {100 * (with_it - without).mean():.1f} ± " in line
 
 
+@slow
 def test_figures_hold_the_bounds_and_every_run(small, written):
     text, images = written
     for name in ("claims-ari-table", "claims-ari-baselines"):
@@ -160,6 +168,7 @@ def test_figures_hold_the_bounds_and_every_run(small, written):
         assert len(list(csv.DictReader(file))) == 2 * len(ari.NAMES)
 
 
+@slow
 def test_the_chip_bills_every_strategy(small, written):
     text, _ = written
     after = text[text.index("### On the chip") :]

@@ -17,6 +17,8 @@ from growth.comparison import compare, load_comparison
 from growth.report import summarise
 from mosaic_sim.errors import MosaicError
 
+slow = pytest.mark.slow  # training; no other section rests on it
+
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
 
@@ -32,7 +34,7 @@ def small(tmp_path_factory):
         "steps": 4,
         "classes": tables["stream"]["classes"][:4],
     }
-    tables |= {"seeds": [0, 1], "hidden": [6, 6]}
+    tables |= {"seeds": [0, 1], "hidden": [6, 6], "chip": {"preset": "demo"}}
     for entry in tables["compare"]:
         entry.setdefault("train", {})["epochs"] = 1
     tables["train"]["epochs"] = 1
@@ -95,6 +97,7 @@ def test_what_has_no_paths_is_refused():
 # --- nothing is forgotten ---------------------------------------
 
 
+@slow
 def test_a_run_of_munet_forgets_nothing_to_the_last_sample(small):
     summary = summarise(small.runs["munet"])
     for seed in range(2):
@@ -111,6 +114,7 @@ def test_a_single_sample_that_is_lost_is_found():
         munet.check_nothing_forgotten(matrix)
 
 
+@slow
 def test_a_page_is_refused_if_anything_is_forgotten(small, monkeypatch, tmp_path):
     wrong = small.summaries["munet"].matrix(0).copy()
     wrong[3, 2] = 1 - wrong[3, 2]
@@ -122,6 +126,7 @@ def test_a_page_is_refused_if_anything_is_forgotten(small, monkeypatch, tmp_path
 # --- the section ------------------------------------------------
 
 
+@slow
 def test_the_section_says_what_the_runs_say(small, written):
     text, _ = written
     shares = [read_evolved(seed).networks(4) for seed in small.runs["munet"].seeds]
@@ -135,6 +140,7 @@ def test_the_section_says_what_the_runs_say(small, written):
     assert f"| {gap:+.2f} ± ".replace("-", "−") in line
 
 
+@slow
 def test_work_for_a_task_does_not_grow(small):
     work = munet.work_of(small, "munet")
     children, train, held = munet.ran_options(small)["children"], 24, 6
@@ -143,6 +149,7 @@ def test_work_for_a_task_does_not_grow(small):
     assert set(work["looked"].ravel()) == {children * held * 3}
 
 
+@slow
 def test_figures_hold_what_they_show(small, written):
     text, images = written
     for name in ("quality", "sharing", "work"):
