@@ -35,7 +35,7 @@ def shrunk(name, folder):
         "steps": 4,
     }  # fmt: skip
     if stream.get("kind") == "permuted":
-        stream["tasks"] = 3
+        stream |= {"tasks": 3, "train_samples": 150}
     tables |= {"stream": stream, "seeds": [0, 1], "hidden": [8, 8]}
     tables["chip"] = {"preset": "demo"}
     tables["train"] |= {"batch": 20, "learning_rate": 0.01}
@@ -133,11 +133,10 @@ def test_every_strategy_stands_in_both_tables_with_whether_it_is_told(small, wri
     for label, name in ari.NAMES.items():
         rows = [x for x in text.splitlines() if x.startswith(f"| {name} | ")]
         told = [x for x in rows if x.split(" | ")[1] in ("yes", "no")]
-        assert len(told) == 2
+        assert len(told) == 1 + (label in small["claims-ari-permuted"].runs)
         needs = label.startswith(("ari", "exemplars")) or label == "independent"
         assert all((x.split(" | ")[1] == "yes") == needs for x in told)
-    for one in ("claims-ari-split", "claims-ari-permuted"):
-        assert set(small[one].runs) == set(ari.NAMES)
+    assert set(small["claims-ari-split"].runs) == set(ari.NAMES)
 
 
 @slow
@@ -165,7 +164,7 @@ def test_figures_hold_the_bounds_and_every_run(small, written):
     assert [(r["stream"], r["method"]) for r in broken] == impossible()
     assert all(float(r["ACC"]) <= float(r["bound"]) + 1e-9 for r in rows)
     with (images / "claims-ari-baselines.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 2 * len(ari.NAMES)
+        assert len(list(csv.DictReader(file))) == 2 * len(ari.NAMES) - 1
 
 
 @slow
