@@ -45,13 +45,13 @@ LABELS = {
 """Our runs of the paper's methods, by label."""
 
 REST = (
-    "naive-renewed", "replay", "joint", "pooled-exemplars", "exemplars-only", "ari-exemplars", "ari-weights",
-    "independent",
+    "naive-renewed", "replay", "joint", "pooled-exemplars", "exemplars-only", "ari-exemplars",
+    "ari-weights", "independent",
 )  # fmt: skip
 """Baselines that the paper leaves out, and the zoo kept as weights."""
 
 NAMES = {
-    "naive": "fine-tuning (*Single*)",
+    "naive": "fine-tuning (Single)",
     "naive-renewed": "fine-tuning, Adam new for each task",
     "ewc": "EWC",
     "gem": "GEM",
@@ -294,8 +294,8 @@ def _said(split: Ran, permuted: Ran) -> str:
 On split MNIST, told the task, {told} % need nothing but the task's own exemplars: no zoo, no
 estimator, no hypernetwork; and networks that share nothing come to
 {mean(split, "independent")} %. Not told it, the 200 exemplars alone give {single} %. On permuted
-MNIST exemplars alone do not do ({few} %), and independent networks do ({apart} %). (200 pooled
-exemplars of permuted MNIST, 20 a task, do not show every digit of every task; that row is left out.)
+MNIST exemplars alone do not do ({few} %), and independent networks do ({apart} %). (20 exemplars of
+a task do not show all ten digits of it, so there is no row of pooled ones.)
 
 What decides on permuted MNIST is a setting that the paper does not mention: with Adam new for each
 task, fine-tuning comes to {mean(permuted, "naive-renewed")} % in place of

@@ -127,8 +127,8 @@ The document at hand is an abstract: 69 tasks of image classification, nothing f
 error on CIFAR-10 15 % less, work for a task bounded as tasks grow; the muNet paper adds 2.39 % more
 mean accuracy on ten tasks with 47 % fewer parameters a task than fine-tuning. Its networks are
 vision transformers that come pretrained, and its numbers cannot be had on a CPU; its claims can.
-Here {tasks} tasks, pairs of scikit-learn's digits (the pairs of the supermask dissertation, in which
-every digit is in two tasks), all images of a pair to learn, {stream.test_samples} to test; spiking
+Here {tasks} tasks, pairs of scikit-learn's digits (the pairs of the supermask dissertation, in
+which every digit is in two tasks), all images of a pair to learn, {stream.test_samples} to test; spiking
 networks 64-{hidden}-10 on one chip, weights of four bits. No layer is pretrained: the first task
 trains all. The task of a test sample is told, to all strategies.
 

@@ -176,7 +176,7 @@ class MuNet(Strategy):
         families: dict[tuple[int, ...], int],
     ) -> Path:
         """Choose a parent."""
-        ranked = [*sorted(reversed(own), key=lambda path: -path.score), *others]
+        ranked = [*sorted(own[::-1], key=lambda path: -path.score), *others]
         if not ranked:
             return self.root
         for path in ranked:

@@ -185,7 +185,9 @@ def test_quality_is_of_samples_held_back_at_the_best_look(stream):
 
 
 def test_of_equal_looks_and_paths_the_longer_trained_one_stays(stream):
-    learner = made(stream, "options.validations=3", "options.base=1", "options.energy_base=1")
+    learner = made(
+        stream, "options.validations=3", "options.base=1", "options.energy_base=1"
+    )
     write, starts = learner.write, []
     learner.write = lambda layers, new: (starts.append(layers), write(layers, new))
     stepped = learner.stepped
