@@ -128,9 +128,9 @@ error on CIFAR-10 15 % less, work for a task bounded as tasks grow; the muNet pa
 mean accuracy on ten tasks with 47 % fewer parameters a task than fine-tuning. Its networks are
 vision transformers that come pretrained, and its numbers cannot be had on a CPU; its claims can.
 Here {tasks} tasks, pairs of scikit-learn's digits (the pairs of the supermask dissertation, in
-which every digit is in two tasks), all images of a pair to learn, {stream.test_samples} to test; spiking
-networks 64-{hidden}-10 on one chip, weights of four bits. No layer is pretrained: the first task
-trains all. The task of a test sample is told, to all strategies.
+which every digit is in two tasks), all images of a pair to learn, {stream.test_samples} to test;
+spiking networks 64-{hidden}-10 on one chip, weights of four bits. No layer is pretrained: the first
+task trains all. The task of a test sample is told, to all strategies.
 
 For a task, {options["children"]} children are trained for {one.train.epochs} epochs each, on
 {1 - options["validation"]:.0%} of its images; the rest judge them and are never trained on.

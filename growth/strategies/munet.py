@@ -176,7 +176,8 @@ class MuNet(Strategy):
         families: dict[tuple[int, ...], int],
     ) -> Path:
         """Choose a parent."""
-        ranked = [*sorted(own[::-1], key=lambda path: -path.score), *others]
+        newest = list(reversed(own))
+        ranked = [*sorted(newest, key=lambda path: -path.score), *others]
         if not ranked:
             return self.root
         for path in ranked:
