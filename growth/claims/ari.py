@@ -149,8 +149,8 @@ Chosen here: inputs from 0 to 1; one Adam for all tasks where one network is tra
 moments last; the strength of EWC, the best of powers of ten on seeds 100 and 101
 (`benchmarks/tuning.py --setting options.strength`, below); GEM's margin 0.5, as in its own paper;
 {ari_options(split)["tune"]} epochs on exemplars, 30 for what has nothing else; the fit of the
-hypernetwork ends after {ari_options(split)["fit_steps"]} steps (on seed 100 of split MNIST 1,000 gained nothing),
-or when its networks answer as those that they stand for. Of the zoo and 3 random starts,
+hypernetwork ends after {ari_options(split)["fit_steps"]} steps (on seed 100 of split MNIST 1,000
+gained nothing), or when its networks answer as those that they stand for. Of the zoo and 3 starts,
 Q = {trained[0]} are trained on a task of split MNIST, as in the paper, and Q = {trained[1]} on one
 of permuted MNIST, to save time; the estimator is fitted for {ari_options(split)["epochs"]} epochs,
 in place of 1,000. Nothing else was tuned. Accuracy of EWC by strength, split and permuted MNIST:
@@ -307,8 +307,8 @@ a task do not show all ten digits of it, so there is no row of pooled ones.)
 
 What decides on permuted MNIST is a setting that the paper does not mention: with Adam new for each
 task, fine-tuning comes to {mean(permuted, "naive-renewed")} % in place of
-{mean(permuted, "naive")} %. (The first steps of a new Adam are as long as its learning rate, however
-small the gradients.)
+{mean(permuted, "naive")} %. (The first steps of a new Adam are as long as its learning rate,
+however small the gradients.)
 """
 
 
