@@ -1,9 +1,9 @@
-"""Choose the learning rate of each strategy of a comparison, all from the same values.
+"""Choose a setting of each strategy of a comparison, all from the same values.
 
-``python benchmarks/tuning.py experiments/split-digits.toml [--rates 0.0005 0.001 0.002 0.005]
-[--seeds 100 101 102] [--only naive ewc] [--runs DIR] [--out FILE.csv]``. Every strategy learns
-the stream once for each rate and seed; the seeds are none that a table reports. Stopped and
-called again, it goes on where it was.
+``python benchmarks/tuning.py experiments/split-digits.toml [--setting train.learning_rate]
+[--values 0.0005 0.001 0.002 0.005] [--seeds 100 101 102] [--only naive ewc] [--runs DIR]
+[--out FILE.csv]``. Every strategy learns the stream once for each value and seed; the seeds are
+none that a table reports. Stopped and called again, it goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("comparison")
+    parser.add_argument("--setting", default="train.learning_rate")
     parser.add_argument(
-        "--rates", type=float, nargs="+", default=[0.0005, 0.001, 0.002, 0.005]
+        "--values", nargs="+", default=["0.0005", "0.001", "0.002", "0.005"]
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102])
     parser.add_argument("--only", nargs="+", help="labels; all by default")
@@ -36,8 +37,8 @@ def main() -> None:
     given = parser.parse_args()
     console = Console()
     accuracy: dict[str, list[float]] = {}
-    for rate in given.rates:
-        settings = (f"seeds={given.seeds}", f"train.learning_rate={rate}")
+    for value in given.values:
+        settings = (f"seeds={given.seeds}", f"{given.setting}={value}")
         wanted = load_comparison(given.comparison, settings)
         if given.only:
             kept = {label: wanted.experiments[label] for label in given.only}
@@ -46,12 +47,14 @@ def main() -> None:
         for label, run in runs.items():
             found = summarise(run).accuracies
             accuracy.setdefault(label, []).append(100 * float(np.mean(found)))
-    table = Table(title=f"{given.comparison}: accuracy [%], seeds {given.seeds}")
-    head = ["strategy", *(f"{rate:g}" for rate in given.rates), "best"]
+    table = Table(
+        title=f"{given.comparison}, {given.setting}: accuracy [%], seeds {given.seeds}"
+    )
+    head = ["strategy", *given.values, "best"]
     for name in head:
         table.add_column(name, justify="left" if name == "strategy" else "right")
     rows = [
-        [label, *(f"{x:.1f}" for x in found), f"{given.rates[int(np.argmax(found))]:g}"]
+        [label, *(f"{x:.1f}" for x in found), given.values[int(np.argmax(found))]]
         for label, found in accuracy.items()
     ]
     for row in rows:

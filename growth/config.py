@@ -117,7 +117,8 @@ class TrainConfig(Section):
     `loss` is one of snnTorch's on spike counts: cross entropy, or mean square with rates for
     the right and the wrong outputs, which keeps all outputs alive. Every `look` updates the
     accuracy on all tasks is taken while a task is learnt, for strategies that answer from the
-    network in training; 0 for never.
+    network in training; 0 for never. `renew` starts the optimiser anew for every task; without,
+    its moments last through the stream, for strategies that train one network throughout.
     """
 
     loss: Literal["ce_count", "mse_count"] = "ce_count"
@@ -130,6 +131,7 @@ class TrainConfig(Section):
     momentum: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.0, ge=0)
     look: int = Field(default=0, ge=0)
+    renew: bool = True
 
 
 class GateConfig(Section):
@@ -227,6 +229,7 @@ LATER = (
     ("chip", "broken_routers", None),
     ("chip", "broken_lines", None),
     ("train", "look", 0),
+    ("train", "renew", True),
     ("grow", "how", "gradmax"),
     ("grow", "when", "trigger"),
     ("grow", "full", "end"),

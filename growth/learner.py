@@ -14,7 +14,13 @@ from growth.bridge import MosaicHost, make_host, save_program, save_routing
 from growth.curve import Curve
 from growth.measure import measure
 from growth.samples import join
-from growth.strategies import STRATEGIES, make_criterion, refuse_look, refuse_stream
+from growth.strategies import (
+    STRATEGIES,
+    make_criterion,
+    refuse_lasting,
+    refuse_look,
+    refuse_stream,
+)
 from growth.streams import Stream, Task, check_protocol, configured
 from mosaic_sim.errors import CapacityError, ConfigError, MosaicError, suggest
 from mosaic_sim.files import write_whole
@@ -150,6 +156,7 @@ def check_experiment(experiment: Experiment) -> Technology:
         )
     make_criterion(experiment)
     refuse_look(strategy, experiment)
+    refuse_lasting(strategy, experiment)
     refuse_stream(
         strategy, experiment.strategy, make_stream(experiment, experiment.seeds[0])
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from growth.claims import growth_paths, masks, tiers
+from growth.claims import ari, growth_paths, masks, munet, tiers
 from growth.claims.base import command_of, find
 from mosaic_sim.files import write_whole
 
@@ -40,6 +40,8 @@ class Document(Protocol):
 DOCUMENTS: dict[str, Document] = {
     "masks": masks,
     "tiers": tiers,
+    "ari": ari,
+    "munet": munet,
     "growth-paths": growth_paths,
 }
 """Modules by name, in the order of the page."""

@@ -11,6 +11,7 @@ from growth.metrics.masks import Overlap, overlap
 from growth.metrics.matrix import (
     FORGETTING,
     Measure,
+    accuracy_bound,
     average_accuracy,
     average_incremental_accuracy,
     backward_transfer,
@@ -41,7 +42,7 @@ from growth.metrics.work import (
 
 __all__ = [
     "FORGETTING", "Accuracies", "HitRate", "Measure", "Overlap", "Report",
-    "SynapticOperations", "accuracies", "activation_sparsity", "adaptation_rate",
+    "SynapticOperations", "accuracies", "accuracy_bound", "activation_sparsity", "adaptation_rate",
     "adjusted_rand", "average_accuracy", "average_incremental_accuracy", "backward_transfer",
     "check_bound", "connection_sparsity", "footprint", "forgetting", "forward_transfer",
     "identity_hits", "intransigence", "learning_accuracy", "learning_curve_area", "measures",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "FORGETTING", "Measure", "average_accuracy", "average_incremental_accuracy",
+    "FORGETTING", "Measure", "accuracy_bound", "average_accuracy", "average_incremental_accuracy",
     "backward_transfer", "check_bound", "forgetting", "forward_transfer", "intransigence",
     "learning_accuracy", "measures",
 ]  # fmt: skip
@@ -239,6 +239,39 @@ def intransigence(accuracy: ArrayLike, joint: ArrayLike) -> float | None:
     return float((best - matrix.diagonal()).mean())
 
 
+def accuracy_bound(lost: float, tasks: int) -> float:
+    """Highest average accuracy at the end that so much forgetting leaves: ``1 - F (T - 1) / T``.
+
+    A task that has lost a share ends no higher than 1 minus that share, and the last task no
+    higher than 1; the mean of these is the bound. It is linear, so what holds for every run holds
+    for means over runs, too.
+
+    Parameters
+    ----------
+    lost : float, -1 to 1
+        Forgetting F, by any of its definitions.
+    tasks : int
+        T.
+
+    Raises
+    ------
+    MosaicError
+        If there are fewer than two tasks, or `lost` is no difference of accuracies.
+
+    Examples
+    --------
+    >>> accuracy_bound(0.5, 2)
+    0.75
+    """
+    if tasks < 2:
+        raise MosaicError(f"tasks is {tasks}; forgetting needs two at least.")
+    if not -1 <= lost <= 1:
+        raise MosaicError(
+            f"lost is {lost}; it is a difference of accuracies, from -1 to 1 (not in percent)."
+        )
+    return 1 - lost * (tasks - 1) / tasks
+
+
 def check_bound(accuracy: ArrayLike) -> None:
     """Refuse a matrix that violates ``ACC <= 1 - F (T - 1) / T``, which arithmetic forbids.
 
@@ -249,8 +282,7 @@ def check_bound(accuracy: ArrayLike) -> None:
     lost = forgetting(accuracy)
     if lost is None:
         return
-    tasks = np.shape(accuracy)[1]
-    bound = 1 - lost * (tasks - 1) / tasks
+    bound = accuracy_bound(lost, np.shape(accuracy)[1])
     if average_accuracy(accuracy) > bound + 1e-12:
         raise MosaicError(
             f"Average accuracy above its bound {bound:.4f}: the matrix is damaged."

@@ -2,7 +2,13 @@
 
 from growth.strategies.agem import AGEM
 from growth.strategies.ari import Ari
-from growth.strategies.base import Strategy, make_criterion, refuse_look, refuse_stream
+from growth.strategies.base import (
+    Strategy,
+    make_criterion,
+    refuse_lasting,
+    refuse_look,
+    refuse_stream,
+)
 from growth.strategies.derpp import DERpp
 from growth.strategies.ewc import EWC, OnlineEWC
 from growth.strategies.exssnet import Exssnet
@@ -30,7 +36,7 @@ __all__ = [
     "AGEM", "EWC", "GEM", "SI", "SLDA", "STRATEGIES", "Ari", "DERpp", "Exssnet", "Grow",
     "Hypernet", "ICaRL", "Independent", "Joint", "LoRA", "LwF", "MuNet", "Naive", "OnlineEWC",
     "Replay", "Ridge", "RouteMasks", "Strategy", "SupSup", "SupSupEntropy", "SupSupOneShot",
-    "Tiers", "make_criterion", "refuse_look", "refuse_stream",
+    "Tiers", "make_criterion", "refuse_lasting", "refuse_look", "refuse_stream",
 ]  # fmt: skip
 
 STRATEGIES: dict[str, type[Strategy]] = {

@@ -223,6 +223,7 @@ class Ari(Strategy):
     @torch.no_grad()
     def outputs(self, inputs: Tensor, weights: Tensor) -> Tensor:
         """Spike counts or values of the output neurons, (samples, labels)."""
+        self.meter.looked_at(len(inputs))
         return self.net(self.encode(inputs), shaped(weights, self.net.weights)).sum(0)
 
     def accuracies(self, pool: Tensor) -> Tensor:

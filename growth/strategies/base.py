@@ -121,6 +121,9 @@ class Strategy:
     live: ClassVar[bool] = False
     """Whether it answers from the network in training, so that one may look while it learns."""
 
+    lasts: ClassVar[bool] = False
+    """Whether it trains the same weights throughout, so that its optimiser may last."""
+
     one_task: ClassVar[bool] = False
     """Whether the strategy sees the whole stream as one task (an upper bound, not a learner)."""
 
@@ -192,11 +195,10 @@ class Strategy:
     def meet(self, batches: Iterable[Batch], progress: Progress = silent) -> None:
         """Learn from batches as they come, each once, not knowing where a task ends."""
         self.meter.start(self.programmed())
-        if self.lasting is None:
-            self.lasting = self.optimiser()
+        optimiser = self.lasting_optimiser()
         for batch in batches:
             inputs = torch.from_numpy(np.ascontiguousarray(batch.inputs))
-            self.step(self.lasting, inputs, torch.from_numpy(batch.labels))
+            self.step(optimiser, inputs, torch.from_numpy(batch.labels))
         progress(1.0)
 
     def blueprint(self, identity: int | None = None) -> Blueprint:
@@ -293,10 +295,11 @@ class Strategy:
     # the only training loop of the package ----------------------------------------------
 
     def fit(self, samples: Samples, epochs: int, progress: Progress = silent) -> None:
-        """Train for some epochs; the optimiser starts anew."""
+        """Train for some epochs; the optimiser starts anew, unless it is to last."""
         inputs = torch.from_numpy(np.ascontiguousarray(samples.inputs))
         labels = torch.from_numpy(samples.labels)
-        optimiser = self.optimiser()
+        renew = self.experiment.train.renew
+        optimiser = self.optimiser() if renew else self.lasting_optimiser()
         size = self.experiment.train.batch
         updates = epochs * -(-len(labels) // size)
         done = 0
@@ -308,6 +311,12 @@ class Strategy:
                 done += 1
                 if done % 20 == 0 or done == updates:
                     progress(done / updates)
+
+    def lasting_optimiser(self) -> torch.optim.Optimizer:
+        """Return the one optimiser that lasts through the stream."""
+        if self.lasting is None:
+            self.lasting = self.optimiser()
+        return self.lasting
 
     def optimiser(self) -> torch.optim.Optimizer:
         """Return the configured optimiser of `groups`."""
@@ -381,6 +390,20 @@ class Strategy:
         if state["lasting"] is not None:
             self.lasting = self.optimiser()
             self.lasting.load_state_dict(state["lasting"])
+
+
+def refuse_lasting(strategy: type[Strategy], experiment: Experiment) -> None:
+    """Refuse an optimiser that lasts to a strategy that does not train one network throughout.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not experiment.train.renew and not strategy.lasts:
+        raise ConfigError(
+            f"train.renew is false, but strategy {experiment.strategy!r} does not train the same "
+            "weights in every task; set train.renew = true."
+        )
 
 
 def refuse_look(strategy: type[Strategy], experiment: Experiment) -> None:

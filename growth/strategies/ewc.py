@@ -58,6 +58,7 @@ class EWC(Strategy):
 
     live = True
     takes_kernels = True
+    lasts = True
 
     class Options(Section):
         """How firmly, and how the Fisher information is found.

@@ -128,6 +128,8 @@ class Remembering(Strategy):
         Set by the strategy.
     """
 
+    lasts = True
+
     memory: Exemplars
 
     def __init__(

@@ -39,6 +39,7 @@ class LwF(Strategy):
 
     live = True
     takes_kernels = True
+    lasts = True
 
     class Options(Section):
         """How much the teacher weighs, and how soft its answers are.

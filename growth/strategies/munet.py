@@ -10,7 +10,8 @@ task, `children` paths are tried, one after the other::
              and frozen; the last layer is always a copy of the child's own
     score    quality * base^(accounted devices) * energy_base^(energy share)
 
-Quality is the accuracy on samples held back from training, at the best of `validations` looks.
+Quality is the accuracy on samples held back from training, at the best of `validations` looks; of
+equal looks, and of equal paths, the later one counts, which has been trained for longer.
 A component's devices are shared out among the tasks whose paths use it, this one included;
 accounted devices are the sum over the path, and 1 is one network. The energy share is the
 number of synaptic events on the samples held back, and 1 is every neuron firing in every step.
@@ -151,7 +152,7 @@ class MuNet(Strategy):
             child = self.raise_child(parent, parent in own, train, t, within)
             if parent not in own or child.score >= parent.score:
                 own.append(child)
-        self.paths[t] = max(own, key=lambda path: path.score)
+        self.paths[t] = max(reversed(own), key=lambda path: path.score)
         self.collect()
         self.held = None
         progress(1.0)
@@ -175,7 +176,8 @@ class MuNet(Strategy):
         families: dict[tuple[int, ...], int],
     ) -> Path:
         """Choose a parent."""
-        ranked = [*sorted(own, key=lambda path: -path.score), *others]
+        newest = list(reversed(own))
+        ranked = [*sorted(newest, key=lambda path: -path.score), *others]
         if not ranked:
             return self.root
         for path in ranked:
@@ -205,7 +207,7 @@ class MuNet(Strategy):
         self.looks = sorted({-(-updates * (k + 1) // looks) for k in range(looks)})
         self.found = []
         self.fit(train, self.experiment.train.epochs, progress)
-        quality, layers = max(self.found, key=lambda look: look[0])
+        quality, layers = max(reversed(self.found), key=lambda look: look[0])
         for k in range(depth):
             if new[k]:
                 sources[k], self.next = self.next, self.next + 1
@@ -234,7 +236,8 @@ class MuNet(Strategy):
     def energy(self, path: Path) -> float:
         """Synaptic events on the samples held back; 1 is all neurons firing in all steps."""
         assert self.held is not None
-        given, _ = self.held
+        given, labels = self.held
+        self.meter.looked_at(len(labels))
         active = [given, *self.net.activity(given, self.weights(path))[:-1]]
         fan_out = self.net.sizes[1:]
         events = sum(
@@ -258,6 +261,7 @@ class MuNet(Strategy):
             assert self.held is not None
             given, labels = self.held
             said = self.net(given).sum(0).argmax(1)
+            self.meter.looked_at(len(labels))
             quality = float((said == labels).float().mean())
             self.found.append((quality, self.layers()))
 

@@ -15,4 +15,5 @@ class Naive(Strategy):
 
     live = True
     takes_kernels = True
+    lasts = True
     needs_boundaries = False

@@ -39,6 +39,7 @@ class SI(Strategy):
 
     live = True
     takes_kernels = True
+    lasts = True
 
     class Options(Section):
         """How firmly, and what keeps weights that hardly moved from weighing too much.

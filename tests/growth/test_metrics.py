@@ -1,4 +1,4 @@
-from itertools import combinations
+from itertools import combinations, product
 from math import comb, sqrt
 
 import numpy as np
@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from growth.metrics import (
+    FORGETTING,
     accuracies,
+    accuracy_bound,
     activation_sparsity,
     adaptation_rate,
     adjusted_rand,
@@ -75,6 +77,26 @@ def test_forgetting_is_undefined_without_one_row_for_each_of_several_tasks(matri
 @given(square)
 def test_every_matrix_of_accuracies_keeps_the_bound(matrix):
     check_bound(matrix)
+
+
+@pytest.mark.parametrize(("definition", "tasks"), list(product(FORGETTING, (2, 3))))
+def test_the_bound_is_the_best_that_any_matrix_reaches(definition, tasks):
+    best = {}
+    for entries in product((0.0, 1.0), repeat=tasks * tasks):
+        matrix = np.reshape(entries, (tasks, tasks))
+        lost = forgetting(matrix, definition)
+        best[lost] = max(best.get(lost, 0.0), matrix[-1].mean())
+    assert 0.0 in best
+    assert 1.0 in best
+    for lost, accuracy in best.items():
+        if lost >= 0:  # a gain would need a task to end above 1 to reach its bound
+            assert accuracy_bound(lost, tasks) == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(("lost", "tasks"), [(0.5, 1), (96.1, 5), (float("nan"), 5)])
+def test_a_bound_of_what_is_no_forgetting_is_refused(lost, tasks):
+    with pytest.raises(MosaicError, match=r"tasks is 1|from -1 to 1"):
+        accuracy_bound(lost, tasks)
 
 
 def test_a_damaged_forgetting_is_refused(monkeypatch):

@@ -1,11 +1,13 @@
 """What all classic strategies have in common, and on the chip."""
 
+import copy
 import io
 from dataclasses import replace
 
 import pytest
 import torch
 from classics import (
+    NAMES,
     REMEMBERING,
     both_cells,
     every,
@@ -19,7 +21,10 @@ from classics import (
 from learnt import learnt
 from tiny import run
 
+from growth.host import Unlimited
+from growth.learner import check_experiment
 from growth.measure import in_torch, shown
+from growth.strategies import STRATEGIES
 from growth.streams import permuted
 from mosaic_sim.errors import ConfigError, MosaicError
 
@@ -41,6 +46,45 @@ def test_one_that_was_stored_goes_on_bit_for_bit(name, cell, pair):
         strategy.learn(second)
     assert same(again.state(), one.state())
     assert again.meter.to_dict() == one.meter.to_dict()
+
+
+LASTING = [name for name in NAMES if STRATEGIES[name].lasts]
+
+
+@pytest.mark.parametrize("name", ["naive", *LASTING])
+def test_an_optimiser_that_lasts_is_one_for_all_tasks(name, pair):
+    """Oracle: a subclass that hands out the same optimiser whenever one is asked for."""
+    made_once = []
+
+    class Kept(STRATEGIES[name]):
+        def optimiser(self):
+            if not made_once:
+                made_once.append(super().optimiser())
+            return made_once[0]
+
+    oracle = Kept(setting(name), pair, Unlimited(), 0)
+    for task in pair.tasks:
+        oracle.learn(task)
+    lasting = taught(name, pair, "train.renew=false")
+    assert same(weights(lasting), weights(oracle))
+    assert not same(weights(lasting), weights(taught(name, pair)))
+    assert same(lasting.lasting.state_dict(), made_once[0].state_dict())
+
+
+def test_an_optimiser_that_lasts_goes_on_bit_for_bit(pair):
+    one = made("naive", pair, "train.renew=false")
+    one.learn(pair.tasks[0])
+    again = made("naive", pair, "train.renew=false", seed=5)
+    again.load_state(copy.deepcopy(one.state()))
+    for strategy in (one, again):
+        strategy.learn(pair.tasks[1])
+    assert same(again.state(), one.state())
+
+
+@pytest.mark.parametrize("name", ["independent", "munet", "supsup", "grow"])
+def test_an_optimiser_does_not_last_where_weights_change_hands(name):
+    with pytest.raises(ConfigError, match=r"train.renew is false.*set train.renew = true"):
+        check_experiment(setting(name, "train.renew=false", "stream.identity=true"))
 
 
 @every

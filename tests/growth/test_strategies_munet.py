@@ -184,6 +184,27 @@ def test_quality_is_of_samples_held_back_at_the_best_look(stream):
     assert (said == held[0][1].numpy()).mean() == pytest.approx(learner.paths[0].quality)
 
 
+def test_of_equal_looks_and_paths_the_longer_trained_one_stays(stream):
+    learner = made(
+        stream, "options.validations=3", "options.base=1", "options.energy_base=1"
+    )
+    write, starts = learner.write, []
+    learner.write = lambda layers, new: (starts.append(layers), write(layers, new))
+    stepped = learner.stepped
+
+    def alike():
+        stepped()
+        learner.found = [(0.5, layers) for _, layers in learner.found]
+
+    learner.stepped = alike
+    learner.learn(stream.tasks[0])
+    assert len(learner.found) == 3
+    last = [w for layer in learner.found[-1][1] for w in layer.values()]
+    assert same(served(learner, 0), last)
+    # The second child continues the first one, not the first path.
+    assert not torch.equal(starts[1][0]["w0"], starts[0][0]["w0"])
+
+
 def test_the_learning_rate_is_the_childs(stream):
     learner = made(stream)
     learner.rate = 4.0
