@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from growth.claims.learnt import Learnt
 
-__all__ = ["difference", "orderings", "rank"]
+__all__ = ["difference", "orderings"]
 
 
 def orderings(panels: Mapping[str, Mapping[str, Mapping[str, Learnt]]], shown: str) -> str:
