@@ -119,7 +119,9 @@ class Tiers(Strategy):
 
     def untouched(self, owner: int) -> dict[str, Tensor]:
         """Means of 0 and variances of 1, of the layers whose statistics belong to an owner."""
-        shared = {"shared": self.shared, "all": self.net.depth}.get(self.options.statistics, 0)
+        shared = {"shared": self.shared, "all": self.net.depth}.get(
+            self.options.statistics, 0
+        )
         found: dict[str, Tensor] = {}
         if self.net.normalise:
             for k in range(self.net.depth - 1):
