@@ -13,7 +13,6 @@ from growth.blueprint import Serve
 from growth.bridge import bill, price, price_writes
 from growth.encode import regular_rate
 from growth.metrics import accuracies
-from growth.metrics import report as classified
 from growth.neurobench import Work
 from growth.samples import join
 
@@ -108,10 +107,7 @@ def measure(
         **owners(blueprint),
         "stored": bits_by_place(strategy),
         "confusions": confusions(
-            np.concatenate(scores["chip"] or scores["torch"]).argmax(1),
-            test.labels,
-            owner,
-            stream.labels,
+            np.concatenate(scores["chip"] or scores["torch"]).argmax(1), test.labels, owner
         ),
         "work": strategy.meter.to_dict(),
     }
@@ -149,22 +145,26 @@ def measure(
 
 
 def confusions(
-    found: NDArray[np.int64],
-    labels: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    count: int,
+    found: NDArray[np.int64], labels: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> list[list[list[int]]]:
-    """Confusion matrix of the test samples of each task, (tasks, labels, labels).
+    """Confusion matrix of the test samples of each task, as its entries that are not 0.
+
+    Returns
+    -------
+    list of list of [label, predicted, samples]
+        One list for each task; `growth.metrics.confusion_of` makes a matrix of it.
 
     Examples
     --------
-    >>> confusions(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]), 2)
-    [[[1, 1], [0, 0]], [[0, 0], [0, 1]]]
+    >>> confusions(np.array([0, 1, 1]), np.array([0, 0, 1]), np.array([0, 0, 1]))
+    [[[0, 0, 1], [0, 1, 1]], [[1, 1, 1]]]
     """
-    return [
-        classified(found[owner == task], labels[owner == task], count).confusion.tolist()
-        for task in np.unique(owner)
-    ]
+    tasks = []
+    for task in np.unique(owner):
+        pairs = np.column_stack([labels[owner == task], found[owner == task]])
+        places, counts = np.unique(pairs, axis=0, return_counts=True)
+        tasks.append(np.column_stack([places, counts]).tolist())
+    return tasks
 
 
 def parts_of(strategy: Strategy, stream: Stream) -> Iterator[tuple[Samples, int | None]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from growth.learner import make_stream
 from growth.metrics import (
+    confusion_of,
     measures,
     minimum_accuracy,
     report,
@@ -323,7 +324,12 @@ def class_table(run: RunFolder) -> Table:
             f"{str(run.path)!r} has a seed without a confusion matrix: nothing was measured, or "
             "before it was recorded. Run it again in another folder."
         )
-    total = np.sum([rows[-1]["confusions"] for rows in summary.metrics], axis=(0, 1))
+    total = confusion_of(
+        [
+            entry
+            for rows in summary.metrics for task in rows[-1]["confusions"] for entry in task
+        ]
+    )  # fmt: skip
     true, taken = (
         places.repeat(total.ravel()) for places in np.indices(total.shape).reshape(2, -1)
     )

@@ -13,6 +13,7 @@ from matplotlib.ticker import PercentFormatter
 
 from growth import figures
 from growth.claims.overlaps import count_t_test
+from growth.metrics import confusion_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,9 +162,12 @@ def draw_bars(ran: Mapping[str, Ran], printed: Mapping[str, Printed], path: Path
 def draw_confusion(ran: Ran, path: Path) -> None:
     """Confusion matrix of each task at the end, two epochs, all seeds together."""
     label = "fresh-two-epochs"
-    total = np.sum(
-        [rows[-1]["confusions"] for rows in ran.summaries[label].metrics], axis=0
-    )
+    seeds = [rows[-1]["confusions"] for rows in ran.summaries[label].metrics]
+    labels = 1 + max(max(e[:2]) for tasks in seeds for task in tasks for e in task)
+    total = [
+        confusion_of([entry for task in same for entry in task], labels)
+        for same in zip(*seeds, strict=True)
+    ]
     figure = Figure(figsize=(11, 5), layout="constrained")
     axes = figure.subplots(2, -(-len(total) // 2)).ravel()
     rows = []

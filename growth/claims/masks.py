@@ -17,7 +17,7 @@ from scipy import stats
 from growth.claims import mask_drawing
 from growth.claims.base import chip_table, figure, percent, points, table
 from growth.claims.overlaps import count_t_test, overlaps_of
-from growth.metrics import report
+from growth.metrics import confusion_of, report
 from growth.statistics import compare_paired, estimate, holm
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _classes(ran: Mapping[str, Ran]) -> str:
     for stream, one in ran.items():
         found = []
         for rows in one.summaries["fresh-two-epochs"].metrics:
-            tasks = [_macro(np.array(task)) for task in rows[-1]["confusions"]]
+            tasks = [_macro(confusion_of(task)) for task in rows[-1]["confusions"]]
             found.append(np.mean(tasks, 0))
         values = np.array(found)
         ours = [percent(list(values[:, k]), 2) for k in range(3)]

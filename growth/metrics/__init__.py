@@ -28,6 +28,7 @@ from growth.metrics.scores import (
     Report,
     accuracies,
     adjusted_rand,
+    confusion_of,
     identity_hits,
     report,
 )
@@ -44,7 +45,8 @@ __all__ = [
     "FORGETTING", "Accuracies", "HitRate", "Measure", "Overlap", "Report",
     "SynapticOperations", "accuracies", "accuracy_bound", "activation_sparsity", "adaptation_rate",
     "adjusted_rand", "average_accuracy", "average_incremental_accuracy", "backward_transfer",
-    "check_bound", "connection_sparsity", "footprint", "forgetting", "forward_transfer",
+    "check_bound", "confusion_of", "connection_sparsity", "footprint", "forgetting",
+    "forward_transfer",
     "identity_hits", "intransigence", "learning_accuracy", "learning_curve_area", "measures",
     "membrane_updates", "minimum_accuracy", "overlap", "report", "stability_gap",
     "synaptic_operations", "worst_case_accuracy",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
-    "Accuracies", "HitRate", "Report", "accuracies", "adjusted_rand", "identity_hits",
+    "Accuracies", "HitRate", "Report", "accuracies", "adjusted_rand", "confusion_of",
+    "identity_hits",
     "report",
 ]  # fmt: skip
 
@@ -237,6 +238,36 @@ def report(predicted: ArrayLike, labels: ArrayLike, count: int) -> Report:
         float((guess == right).mean()),
         float(np.nanmean(precision)), float(np.nanmean(recall)), float(np.nanmean(f1)),
     )  # fmt: skip
+
+
+def confusion_of(
+    entries: Sequence[Sequence[int]], count: int | None = None
+) -> NDArray[np.int64]:
+    """Confusion matrix from its entries that are not 0.
+
+    Parameters
+    ----------
+    entries : sequence of (label, predicted, samples)
+        Of one task, or of several together.
+    count : int, optional
+        Labels; by default as many as the entries name.
+
+    Returns
+    -------
+    int64 array, (labels, labels)
+        Row: true label; column: predicted one.
+
+    Examples
+    --------
+    >>> confusion_of([[0, 0, 3], [0, 1, 1], [0, 0, 2]])
+    array([[5, 1],
+           [0, 0]])
+    """
+    label, predicted, samples = np.array(entries, np.int64).reshape(-1, 3).T
+    wanted = count or int(max(label.max(initial=-1), predicted.max(initial=-1))) + 1
+    matrix = np.zeros((wanted, wanted), np.int64)
+    np.add.at(matrix, (label, predicted), samples)
+    return matrix
 
 
 def _pair(

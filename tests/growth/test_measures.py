@@ -15,7 +15,7 @@ from growth.experiment import run_experiments
 from growth.layered import Layered
 from growth.learner import check_experiment
 from growth.measures import all_measures, class_table, measure_table
-from growth.metrics import activation_sparsity, synaptic_operations
+from growth.metrics import activation_sparsity, confusion_of, synaptic_operations
 from growth.neurobench import Work
 from growth.runs import open_run
 from mosaic_sim import ConfigError, MosaicError
@@ -149,7 +149,7 @@ def test_operations_are_those_of_the_rasters(real):
 def test_the_confusion_is_what_accuracy_is_made_of(runs):
     for folder in runs.values():
         row = folder.seed(0).lines("metrics")[-1]
-        confusion = np.array(row["confusions"]).sum(0)
+        confusion = confusion_of([entry for task in row["confusions"] for entry in task])
         hits = confusion.trace() / confusion.sum()
         assert hits == pytest.approx(np.mean(row["accuracy"]), abs=0.05)
     shown = text(class_table(runs["joint"]))
