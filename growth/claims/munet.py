@@ -268,8 +268,8 @@ An inference runs one path, so its energy does not grow with the number of tasks
 def _on_the_chip(ran: Ran) -> str:
     return f"""\
 The chip holds one path at a time, and the layers of other tasks wait in the host: a switch rewrites
-what two tasks do not share. `devices` are those of one path; all components side by side would be
-those above times the number of tasks.
+what two tasks do not share. `devices` are those of one path; all layers side by side would be the
+devices a task above, times the number of tasks.
 
 {chip_table(ran)}
 """
