@@ -156,7 +156,7 @@ def _claims(ran: Ran, evolved: Sequence[Evolved]) -> str:
         ["forgetting", "none", f"{percent(lost, 3)}: exactly 0, to the bit, on every seed"],
         [
             "parameters a task, in networks", "below 1 (muNet paper: 0.53)",
-            estimate(shares).text(digits=2),
+            f"{estimate(shares).text(digits=2)} (by seed {min(shares):.2f} to {max(shares):.2f})",
         ],
         [
             "devices a task", f"below {DEVICES * size:,}, one network",
