@@ -156,7 +156,7 @@ def _claims(ran: Ran, evolved: Sequence[Evolved]) -> str:
         ["forgetting", "none", f"{percent(lost, 3)}: exactly 0, to the bit, on every seed"],
         [
             "parameters a task, in networks", "below 1 (muNet paper: 0.53)",
-            estimate(shares).text(digits=2),
+            f"{estimate(shares).text(digits=2)} (by seed {min(shares):.2f} to {max(shares):.2f})",
         ],
         [
             "devices a task", f"below {DEVICES * size:,}, one network",
@@ -268,8 +268,8 @@ An inference runs one path, so its energy does not grow with the number of tasks
 def _on_the_chip(ran: Ran) -> str:
     return f"""\
 The chip holds one path at a time, and the layers of other tasks wait in the host: a switch rewrites
-what two tasks do not share. `devices` are those of one path; all components side by side would be
-those above times the number of tasks.
+what two tasks do not share. `devices` are those of one path; all layers side by side would be the
+devices a task above, times the number of tasks.
 
 {chip_table(ran)}
 """
