@@ -81,8 +81,8 @@ class Ran:
     def note(self) -> str:
         """Command, seeds and time, in a line."""
         return (
-            f"`{self.command}`: seeds {seed_text(self.runs)}; {self.minutes:.0f} minutes of "
-            f"processor time, so {self.minutes / 2:.0f} on two cores."
+            f"`{self.command}`: seeds {seed_text(self.runs)}; {self.minutes:.1f} min of "
+            f"processor time, so {self.minutes / 2:.1f} min on two cores."
         )
 
 

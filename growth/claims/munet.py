@@ -136,7 +136,7 @@ For a task, {options["children"]} children are trained for {one.train.epochs} ep
 {1 - options["validation"]:.0%} of its images; the rest judge them and are never trained on.
 `{EQUAL}` are networks of their own, trained for {equal.train.epochs} epochs on all images of a
 task. Learning rates ({one.train.learning_rate:g} and {equal.train.learning_rate:g}), mutation and
-the share held back were chosen on seeds 100 and 101. {ran.note()}
+the share held back were chosen on seeds 100 to 102. {ran.note()}
 """
 
 

@@ -136,7 +136,7 @@ def test_a_page_is_written_from_runs_alone(written):
         "95.73",
         "33.09 (0.19; 32.77 to 33.59)",
         "seeds 0 and 1",
-        "minutes",
+        " min of ",
     ):
         assert wanted in text
     pictures = {p.stem for p in (written.path.parent / "images").glob("*.png")}
