@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from growth.claims.ari_table import Printed
+    from growth.claims.ari_table import PrintedCell
     from growth.claims.base import Ran
 
 __all__ = ["draw_bars", "draw_scenarios"]
@@ -28,7 +28,7 @@ WIDTH = 0.36
 
 def draw_bars(
     ran: Mapping[str, Ran],
-    printed: Mapping[str, Mapping[str, Printed]],
+    printed: Mapping[str, Mapping[str, PrintedCell]],
     labels: Mapping[str, str],
     tasks: Mapping[str, int],
     path: Path,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from growth.metrics import accuracy_bound
 
-__all__ = ["PRINTED", "TASKS", "Printed", "impossible"]
+__all__ = ["PRINTED", "TASKS", "PrintedCell", "impossible"]
 
 TASKS = {
     "split MNIST": 5,
@@ -17,7 +17,7 @@ TASKS = {
 """Tasks of each stream, as the paper says."""
 
 
-class Printed(NamedTuple):
+class PrintedCell(NamedTuple):
     """One cell of the paper's Table 1, in percent, with what it gives as spread.
 
     Parameters
@@ -35,7 +35,7 @@ class Printed(NamedTuple):
 
         Examples
         --------
-        >>> round(Printed(30.2, 1.3, 96.1, 1.1).bound(5), 1)
+        >>> round(PrintedCell(30.2, 1.3, 96.1, 1.1).bound(5), 1)
         23.1
         """
         return 100 * accuracy_bound(self.forgetting / 100, tasks)
@@ -49,37 +49,37 @@ class Printed(NamedTuple):
         )
 
 
-PRINTED: dict[str, dict[str, Printed]] = {
+PRINTED: dict[str, dict[str, PrintedCell]] = {
     "split MNIST": {
-        "Single": Printed(30.2, 1.3, 96.1, 1.1),
-        "EWC": Printed(43.9, 1.1, 94.4, 1.2),
-        "GEM": Printed(81.1, 3.2, 19.5, 2.2),
-        "iCaRL": Printed(85.4, 0.9, 1.1, 0.3),
-        "ARI": Printed(88.7, 0.1, 0.5, 0.1),
-        "ARI, random selection": Printed(60.1, 0.3, 40.1, 5.1),
+        "Single": PrintedCell(30.2, 1.3, 96.1, 1.1),
+        "EWC": PrintedCell(43.9, 1.1, 94.4, 1.2),
+        "GEM": PrintedCell(81.1, 3.2, 19.5, 2.2),
+        "iCaRL": PrintedCell(85.4, 0.9, 1.1, 0.3),
+        "ARI": PrintedCell(88.7, 0.1, 0.5, 0.1),
+        "ARI, random selection": PrintedCell(60.1, 0.3, 40.1, 5.1),
     },
     "permuted MNIST": {
-        "Single": Printed(63.4, 1.2, 14.2, 1.1),
-        "EWC": Printed(72.36, 3.8, 11.3, 1.1),
-        "GEM": Printed(82.8, 1.2, 1.4, 1.2),
-        "ARI": Printed(84.2, 1.3, 0.2, 0.0),
-        "ARI, random selection": Printed(45.4, 8.1, 68.2, 3.9),
+        "Single": PrintedCell(63.4, 1.2, 14.2, 1.1),
+        "EWC": PrintedCell(72.36, 3.8, 11.3, 1.1),
+        "GEM": PrintedCell(82.8, 1.2, 1.4, 1.2),
+        "ARI": PrintedCell(84.2, 1.3, 0.2, 0.0),
+        "ARI, random selection": PrintedCell(45.4, 8.1, 68.2, 3.9),
     },
     "split CIFAR-10": {
-        "Single": Printed(71.3, 1.9, 13.5, 3.9),
-        "EWC": Printed(59.1, 2.2, 10.1, 1.9),
-        "GEM": Printed(75.3, 1.1, 4.9, 1.3),
-        "iCaRL": Printed(66.2, 1.2, 3.9, 2.1),
-        "ARI": Printed(81.9, 0.2, 0.3, 0.2),
-        "ARI, random selection": Printed(49.4, 4.1, 20.2, 3.4),
+        "Single": PrintedCell(71.3, 1.9, 13.5, 3.9),
+        "EWC": PrintedCell(59.1, 2.2, 10.1, 1.9),
+        "GEM": PrintedCell(75.3, 1.1, 4.9, 1.3),
+        "iCaRL": PrintedCell(66.2, 1.2, 3.9, 2.1),
+        "ARI": PrintedCell(81.9, 0.2, 0.3, 0.2),
+        "ARI, random selection": PrintedCell(49.4, 4.1, 20.2, 3.4),
     },
     "split CIFAR-100": {
-        "Single": Printed(34.3, 1.2, 21.4, 1.9),
-        "EWC": Printed(34.1, 0.1, 19.6, 1.6),
-        "GEM": Printed(44.3, 3.1, 0.9, 0.3),
-        "iCaRL": Printed(31.9, 1.9, 2.9, 0.9),
-        "ARI": Printed(48.8, 1.2, 0.3, 1.1),
-        "ARI, random selection": Printed(31.4, 3.3, 24.4, 2.9),
+        "Single": PrintedCell(34.3, 1.2, 21.4, 1.9),
+        "EWC": PrintedCell(34.1, 0.1, 19.6, 1.6),
+        "GEM": PrintedCell(44.3, 3.1, 0.9, 0.3),
+        "iCaRL": PrintedCell(31.9, 1.9, 2.9, 0.9),
+        "ARI": PrintedCell(48.8, 1.2, 0.3, 1.1),
+        "ARI, random selection": PrintedCell(31.4, 3.3, 24.4, 2.9),
     },
 }
 """Accuracy and forgetting of Table 1, by stream and method."""

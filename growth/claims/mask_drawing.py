@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from growth.claims.base import Ran
-    from growth.claims.masks import Printed
+    from growth.claims.masks import PrintedStream
     from growth.claims.overlaps import Overlaps
 
 __all__ = ["draw_bars", "draw_confusion", "draw_counts", "draw_masks", "draw_overlap"]
@@ -118,7 +118,9 @@ def draw_counts(
     )
 
 
-def draw_bars(ran: Mapping[str, Ran], printed: Mapping[str, Printed], path: Path) -> None:
+def draw_bars(
+    ran: Mapping[str, Ran], printed: Mapping[str, PrintedStream], path: Path
+) -> None:
     """Accuracy, time and loss of classic and novel, the document's beside ours, one epoch."""
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots(1, 3)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from growth.claims.base import Ran
     from growth.claims.overlaps import Overlaps
 
-__all__ = ["EXPERIMENTS", "PRINTED", "TITLE", "Printed", "section"]
+__all__ = ["EXPERIMENTS", "PRINTED", "TITLE", "PrintedStream", "section"]
 
 TITLE = "Supermasks and their overlap (MASK)"
 
@@ -36,7 +36,7 @@ STREAMS = ("permuted", "rotated", "partitioned")
 EXPERIMENTS = (*(f"claims-masks-{stream}" for stream in STREAMS), "claims-masks-chip")
 
 
-class Printed(NamedTuple):
+class PrintedStream(NamedTuple):
     """What the dissertation prints for one stream; accuracies and overlaps in percent.
 
     Parameters
@@ -60,17 +60,17 @@ class Printed(NamedTuple):
 
 
 PRINTED = {
-    "permuted": Printed(
+    "permuted": PrintedStream(
         (94.04, 88.56, 0.5445), (94.13, 69.48, 0.5329),
         (95.70, 95.69, 95.69, 95.73), (95.69, 95.68, 95.68, 95.72),
         (32.98, 0.16, 32.66, 33.35), 4,
     ),
-    "rotated": Printed(
+    "rotated": PrintedStream(
         (94.04, 95.65, 0.5425), (94.10, 78.37, 0.5359),
         (95.71, 95.70, 95.70, 95.74), (95.63, 95.61, 95.61, 95.66),
         (33.09, 0.19, 32.77, 33.59), 9,
     ),
-    "partitioned": Printed(
+    "partitioned": PrintedStream(
         (98.40, 15.74, 0.9437), (98.47, 13.14, 0.9150),
         (98.83, 98.84, 98.83, 98.83), (98.79, 98.80, 98.79, 98.80),
         (33.09, 0.18, 32.78, 33.62), 8,

@@ -8,7 +8,7 @@ import numpy as np
 
 from growth.claims.learnt import Learnt
 
-__all__ = ["BEST", "OURS", "PRINTED", "SCHEDULES", "SWEPT", "THEIRS", "Printed"]
+__all__ = ["BEST", "OURS", "PRINTED", "SCHEDULES", "SWEPT", "THEIRS", "PrintedSplit"]
 
 THEIRS = ("MNIST", "CIFAR10", "CIFAR100", "FMNIST")
 """Data sets of the thesis, in its order."""
@@ -24,7 +24,7 @@ SCHEDULES = {
 """Of updates; labels of runs end with the keys. The thesis has the first two."""
 
 
-class Printed(NamedTuple):
+class PrintedSplit(NamedTuple):
     """What the thesis prints for one split; accuracies in percent.
 
     Parameters
@@ -48,23 +48,23 @@ class Printed(NamedTuple):
 
 
 PRINTED = {
-    "3-1-7.2": Printed("3-1-72", (3, 1, 7.2), {
+    "3-1-7.2": PrintedSplit("3-1-72", (3, 1, 7.2), {
         "256": ((98, 75), (68, 36), (36, 31), (89, 89)),
         "64": ((99, 65), (69, 29), (39, 33), (91, 91)),
     }),
-    "3-3.5-4.8": Printed("3-35-48", (3, 3.5, 4.8), {
+    "3-3.5-4.8": PrintedSplit("3-35-48", (3, 3.5, 4.8), {
         "256": ((98, 89), (68, 45), (35, 30), (89, 89)),
         "64": ((99, 81), (68, 39), (39, 33), (90, 90)),
     }),
-    "4-2.5-4.8": Printed("4-25-48", (4, 2.5, 4.8), {
+    "4-2.5-4.8": PrintedSplit("4-25-48", (4, 2.5, 4.8), {
         "256": ((98, 89), (67, 28), (32, 27), (89, 89)),
         "64": ((99, 60), (68, 23), (38, 31), (90, 90)),
     }),
-    "6.5-2.3-2.4": Printed("65-23-24", (6.5, 2.3, 2.4), {
+    "6.5-2.3-2.4": PrintedSplit("65-23-24", (6.5, 2.3, 2.4), {
         "256": ((96, 96), (62, 55), (32, 32), (86, 86)),
         "64": ((97, 96), (63, 50), (37, 36), (87, 87)),
     }),
-    "4-4.8-2.4": Printed("4-48-24", (4, 4.8, 2.4), {
+    "4-4.8-2.4": PrintedSplit("4-48-24", (4, 4.8, 2.4), {
         "256": ((96, 95), (59, 55), (29, 28), (85, 85)),
         "64": ((97, 93), (60, 52), (32, 32), (86, 86)),
     }),

@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 
 from growth.claims import ari, find
-from growth.claims.ari_table import PRINTED, TASKS, Printed, impossible
+from growth.claims.ari_table import PRINTED, TASKS, PrintedCell, impossible
 from growth.comparison import compare, load_comparison
 from growth.report import summarise
 
@@ -97,7 +97,7 @@ def test_however_many_tasks_are_meant_the_cifar_columns_are_possible():
 
 
 def test_a_cell_is_written_as_it_is_printed():
-    assert Printed(72.36, 3.8, 11.3, 1.1).text == "72.36 ± 3.8 / 11.3 ± 1.1"
+    assert PrintedCell(72.36, 3.8, 11.3, 1.1).text == "72.36 ± 3.8 / 11.3 ± 1.1"
 
 
 # --- the section ------------------------------------------------
