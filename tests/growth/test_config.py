@@ -179,7 +179,7 @@ OTHER = {
         "rates", "by_group", "shuffle_classes", "relabel", "random_angles", "mixed", "identity",
     )},
     "hidden": (3, 4), "options": {"memory": 5}, "cell": "relu", "train.optimiser": "sgd",
-    "stream.keep_first": False, "stream.boundaries": False,
+    "stream.keep_first": False, "stream.boundaries": False, "train.renew": False,
     "conv.filters": (2,), "conv.strides": (2,),
 }  # fmt: skip
 
