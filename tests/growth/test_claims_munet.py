@@ -143,7 +143,9 @@ def test_the_section_says_what_the_runs_say(small, written):
 @slow
 def test_work_for_a_task_does_not_grow(small):
     work = munet.work_of(small, "munet")
-    children, train, held = munet.ran_options(small)["children"], 24, 6
+    options = munet.ran_options(small)
+    children, held = options["children"], round(30 * options["validation"])
+    train = 30 - held
     assert set(work["shown"].ravel()) == {children * train}
     # two looks while a child is trained, and one at the energy of its path
     assert set(work["looked"].ravel()) == {children * held * 3}
