@@ -213,18 +213,24 @@ def claims(
     experiments: Annotated[Path, typer.Option(help="Folder of the configurations.")] = Path(
         "experiments"
     ),
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Write the page also if runs are missing.")
+    ] = False,
 ) -> None:
     """Write the page that compares what the documents claim with what runs here measured.
 
-    It reads finished runs alone. Of a document whose experiments were not all run it names the
-    commands that are missing.
+    It reads finished runs alone. If some are missing it names their commands, and leaves the page
+    as it is.
     """
     from growth.claims import write_page
 
     console = make_console()
-    page = write_page(experiments, root, out)
+    page = write_page(experiments, root, out, partial=partial)
     for command in page.missing:
         console.print(f"missing {command}", highlight=False, soft_wrap=True)
+    if page.path is None:
+        console.print("Nothing was written: run these first, or give --partial.")
+        raise typer.Exit(1)
     console.print(f"page    {page.path}", highlight=False, soft_wrap=True)
 
 

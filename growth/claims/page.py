@@ -70,16 +70,17 @@ class Page:
 
     Parameters
     ----------
-    path : Path
+    path : Path or None
+        None if the page was left as it is.
     missing : list of str
-        Commands of the experiments that were not run to their end; their document says so.
+        Commands of the experiments that were not run to their end.
     """
 
-    path: Path
+    path: Path | None
     missing: list[str]
 
 
-def write_page(experiments: Path, root: Path, out: Path) -> Page:
+def write_page(experiments: Path, root: Path, out: Path, *, partial: bool = False) -> Page:
     """Write the page from the runs that are there.
 
     Parameters
@@ -90,26 +91,33 @@ def write_page(experiments: Path, root: Path, out: Path) -> Page:
         Where run folders are.
     out : Path
         Folder of the page, ``claims.md``; figures go to ``images`` in it.
+    partial : bool
+        Write it also if runs are missing: their documents name the commands then. Otherwise
+        nothing is written.
 
     Raises
     ------
     MosaicError
         If a configuration is missing, or a run is damaged.
     """
-    images = out / "images"
+    files = {
+        name: experiments / f"{name}.toml"
+        for document in DOCUMENTS.values() for name in document.EXPERIMENTS
+    }  # fmt: skip
+    found = {name: find(file, root) for name, file in files.items()}
+    missing = [command_of(files[name]) for name, one in found.items() if one is None]
+    if missing and not partial:
+        return Page(None, missing)
+    images, path = out / "images", out / "claims.md"
     images.mkdir(parents=True, exist_ok=True)
-    parts, missing = [HEAD], []
+    parts = [HEAD]
     for document in DOCUMENTS.values():
         parts.append(f"## {document.TITLE}\n")
-        files = {name: experiments / f"{name}.toml" for name in document.EXPERIMENTS}
-        found = {name: find(file, root) for name, file in files.items()}
-        ran = {name: one for name, one in found.items() if one is not None}
-        if len(ran) == len(found):
-            parts.append(document.section(ran, images))
-            continue
-        todo = [command_of(files[name]) for name, one in found.items() if one is None]
-        missing += todo
-        parts.append("Not run to the end yet:\n\n```\n" + "\n".join(todo) + "\n```\n")
-    path = out / "claims.md"
+        own = {name: found[name] for name in document.EXPERIMENTS}
+        todo = [command_of(files[name]) for name, one in own.items() if one is None]
+        parts.append(
+            "Not run to the end yet:\n\n```\n" + "\n".join(todo) + "\n```\n"
+            if todo else document.section(own, images)
+        )  # fmt: skip
     write_whole(path, "\n".join(parts))
     return Page(path, missing)

@@ -10,11 +10,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from typer.testing import CliRunner
 
 from growth.claims import DOCUMENTS, find, growth_paths, masks, page, write_page
 from growth.claims.base import Ran, chip_table, points, table
 from growth.claims.masks import PRINTED
 from growth.claims.overlaps import count_t_test, overlaps_of
+from growth.cli import app
 from growth.comparison import compare, load_comparison
 from growth.paths import load_paths, run_paths
 from growth.report import summarise
@@ -168,6 +170,9 @@ def test_what_was_not_run_is_named_with_its_command(tmp_path, only_masks):
     for name in masks.EXPERIMENTS:
         shrunk(name, tmp_path)
     written = write_page(tmp_path, tmp_path / "runs", tmp_path)
+    assert written.path is None
+    assert not (tmp_path / "claims.md").exists()
+    written = write_page(tmp_path, tmp_path / "runs", tmp_path, partial=True)
     assert len(written.missing) == len(masks.EXPERIMENTS)
     text = written.path.read_text("utf-8")
     assert all(command in text for command in written.missing)
@@ -214,3 +219,16 @@ def test_growth_paths_answer_the_report_s_questions(tmp_path, monkeypatch):
 
 def test_tables_have_one_cell_for_each_head():
     assert table(["a"], [["1"]]).splitlines() == ["| a |", "|---|", "| 1 |"]
+
+
+def test_the_command_names_what_is_missing_and_writes_nothing(tmp_path, only_masks):
+    for name in masks.EXPERIMENTS:
+        shrunk(name, tmp_path)
+    folders = ["--runs", "--out", "--experiments"]
+    given = [x for name in folders for x in (name, str(tmp_path))]
+    found = CliRunner().invoke(app, ["claims", *given])
+    assert found.exit_code == 1
+    assert "missing mosaic compare" in found.output
+    assert not (tmp_path / "claims.md").exists()
+    assert CliRunner().invoke(app, ["claims", *given, "--partial"]).exit_code == 0
+    assert "Not run to the end yet" in (tmp_path / "claims.md").read_text("utf-8")
