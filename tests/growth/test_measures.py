@@ -13,7 +13,7 @@ from growth.config import load_experiment
 from growth.curve import LOOKED_AT
 from growth.experiment import run_experiments
 from growth.layered import Layered
-from growth.learner import check_experiment
+from growth.learner import check_experiment, make_stream
 from growth.measures import all_measures, class_table, measure_table
 from growth.metrics import activation_sparsity, confusion_of, synaptic_operations
 from growth.neurobench import Work
@@ -149,9 +149,14 @@ def test_operations_are_those_of_the_rasters(real):
 def test_the_confusion_is_what_accuracy_is_made_of(runs):
     for folder in runs.values():
         row = folder.seed(0).lines("metrics")[-1]
-        confusion = confusion_of([entry for task in row["confusions"] for entry in task])
-        hits = confusion.trace() / confusion.sum()
-        assert hits == pytest.approx(np.mean(row["accuracy"]), abs=0.05)
+        stream = make_stream(folder.experiment, 0)
+        for task, entries, accuracy in zip(
+            stream.tasks, row["confusions"], row["accuracy"], strict=True
+        ):
+            confusion = confusion_of(entries, stream.labels)
+            assert confusion.trace() / confusion.sum() == pytest.approx(accuracy)
+            wanted = np.bincount(task.test_labels, minlength=stream.labels)
+            np.testing.assert_array_equal(confusion.sum(1), wanted)
     shown = text(class_table(runs["joint"]))
     assert "precision" in shown
     assert text(measure_table(runs["joint"], all_measures(runs["joint"])))
