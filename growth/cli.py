@@ -15,6 +15,9 @@ from growth.console import make_console
 # Whatever is slow to load (torch, Numba, matplotlib) is imported where a command needs it.
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from growth.comparison import Grid
     from growth.report import Summary
 
 __all__ = ["app", "main"]
@@ -141,24 +144,17 @@ def paths(
     """
     from growth.paths import grids, load_paths, read_cells, run_paths, write_tables
     from growth.paths.drawing import draw_paths
-    from growth.tables import table_of
 
     console = make_console()
     plan = load_paths(config)
     folder = run_paths(plan, out, jobs=jobs, console=console)
     results = read_cells(plan, folder)
-    for grid in grids(results):
-        if grid.rows:
-            table = table_of(grid.title)
-            for name in grid.head:
-                table.add_column(name)
-            for row in grid.rows:
-                table.add_row(*row)
-            console.print(table)
-    for path in write_tables(results, folder):
-        console.print(f"table   {path}", highlight=False, soft_wrap=True)
-    for path in draw_paths(results, folder, title=plan.dataset):
-        console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+    _made(
+        console,
+        grids(results),
+        write_tables(results, folder),
+        draw_paths(results, folder, title=plan.dataset),
+    )
 
 
 @app.command()
@@ -185,23 +181,17 @@ def showcase(
         write_tables,
     )
     from growth.showcase.drawing import draw_showcase
-    from growth.tables import table_of
 
     console = make_console()
     plan = load_showcase(config, settings or (), seeds=seeds)
     folder = run_showcase(plan, root, jobs=jobs, console=console)
     results = read_results(plan, folder)
-    for grid in grids(plan, results):
-        table = table_of(grid.title)
-        for name in grid.head:
-            table.add_column(name)
-        for row in grid.rows:
-            table.add_row(*row)
-        console.print(table)
-    for path in write_tables(plan, results, folder):
-        console.print(f"table   {path}", highlight=False, soft_wrap=True)
-    for path in draw_showcase(plan, results, folder):
-        console.print(f"figure  {path}", highlight=False, soft_wrap=True)
+    _made(
+        console,
+        grids(plan, results),
+        write_tables(plan, results, folder),
+        draw_showcase(plan, results, folder),
+    )
 
 
 @app.command()
@@ -343,6 +333,25 @@ def price(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _made(
+    console: Console, grids: Sequence[Grid], tables: list[Path], figures: list[Path]
+) -> None:
+    """Print tables, and where they and the figures are."""
+    from growth.tables import table_of
+
+    for grid in grids:
+        if grid.rows:
+            table = table_of(grid.title)
+            for name in grid.head:
+                table.add_column(name)
+            for row in grid.rows:
+                table.add_row(*row)
+            console.print(table)
+    for kind, paths in (("table", tables), ("figure", figures)):
+        for path in paths:
+            console.print(f"{kind:7} {path}", highlight=False, soft_wrap=True)
 
 
 def _show(console: Console, paths: list[Path]) -> None:

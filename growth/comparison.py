@@ -49,6 +49,7 @@ __all__ = [
     "compare",
     "grids",
     "load_comparison",
+    "markdown",
     "rows_of",
     "tables",
 ]  # fmt: skip
@@ -392,6 +393,28 @@ class Grid:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> list[str]:
+        """Lines of Markdown: title, table, and an empty one.
+
+        Examples
+        --------
+        >>> Grid("One", ("a", "b"), (("1", "2"),)).markdown()
+        ['One.', '', '| a | b |', '|---|---|', '| 1 | 2 |', '']
+        """
+        return [f"{self.title}.", "", *markdown(self.head, self.rows), ""]
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table in Markdown.
+
+    Examples
+    --------
+    >>> markdown(["a"], [["1"]])
+    ['| a |', '|---|', '| 1 |']
+    """
+    first, *rest = (f"| {' | '.join(cells)} |" for cells in (head, *rows))
+    return [first, "|---" * len(head) + "|", *rest]
 
 
 def grids(rows: Sequence[Row], reference: str) -> tuple[Grid, Grid]:

@@ -61,18 +61,13 @@ def write_rows(rows: Sequence[Row], reference: str, folder: Path) -> list[Path]:
                 writer.writerow([row.label, row.identity, column.key, found.seeds, *texts])
     lines: list[str] = []
     for grid in grids(rows, reference):
-        lines += [f"{grid.title}.", "", _line(grid.head), "|---" * len(grid.head) + "|"]
-        lines += [*map(_line, grid.rows), ""]
+        lines += grid.markdown()
     lines += [f"{row.label} ended early: {row.ended}" for row in rows if row.ended]
     files = (flat.getvalue(), brief.getvalue(), "\n".join(lines).rstrip() + "\n")
     paths = [folder / name for name in ("table.csv", "summary.csv", "table.md")]
     for path, text in zip(paths, files, strict=True):
         write_whole(path, text)
     return paths
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 def draw_rows(rows: Sequence[Row], folder: Path, *, title: str) -> list[Path]:

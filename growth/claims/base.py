@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from growth.comparison import load_comparison, rows_of
+from growth.comparison import load_comparison, markdown, rows_of
 from growth.config import ChipConfig, Experiment, experiment_of, read_tables
 from growth.paths import load_paths, read_cells
 from growth.report import prefixed, summarise
@@ -188,10 +188,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     |---|---|
     | 1 | 2 |
     """
-    lines = [list(head), ["---"] * len(head), *map(list, rows)]
-    texts = [f"| {' | '.join(line)} |" for line in lines]
-    texts[1] = texts[1].replace(" ", "")
-    return "\n".join(texts)
+    return "\n".join(markdown(head, rows))
 
 
 def percent(values: Sequence[float], digits: int = 1) -> str:

@@ -319,8 +319,7 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     lines: list[str] = []
     for grid in grids(results):
         if grid.rows:
-            lines += [f"{grid.title}.", "", _line(grid.head), "|---" * len(grid.head) + "|"]
-            lines += [*map(_line, grid.rows), ""]
+            lines += grid.markdown()
     flat = io.StringIO()
     writer = csv.writer(flat, lineterminator="\n")
     writer.writerow(
@@ -350,7 +349,3 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     ):
         write_whole(path, text)
     return paths
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -181,8 +181,7 @@ def write_tables(plan: ShowcasePlan, results: Results, folder: Path) -> list[Pat
     """Write ``table.md`` to read, and ``seeds.csv`` with every number; neither holds a time."""
     lines: list[str] = []
     for grid in grids(plan, results):
-        lines += [f"{grid.title}.", "", _line(grid.head), "|---" * len(grid.head) + "|"]
-        lines += [*map(_line, grid.rows), ""]
+        lines += grid.markdown()
     flat = io.StringIO()
     writer = csv.writer(flat, lineterminator="\n")
     kinds = [f"dies, {name}, {what}" for name in plan.dies for what in ("mean", "worst")]
@@ -201,7 +200,3 @@ def write_tables(plan: ShowcasePlan, results: Results, folder: Path) -> list[Pat
     ):
         write_whole(path, text)
     return paths
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
