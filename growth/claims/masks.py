@@ -135,20 +135,18 @@ def _overlaps(ran: Ran, label: str) -> list[Overlaps]:
 def _protocol(ran: Mapping[str, Ran]) -> str:
     commands = "\n".join(f"- {one.note()}" for one in ran.values())
     return f"""\
-Ten tasks over one random network of rectified neurons, 784-300-300-100, with batch normalisation, a
-mask for each task, RMSprop at 0.0001 and batches of 128, as the code that the document follows.
-Inputs are
-scaled to 0 to 1 (the document: to mean 0), rotations are by 36 degrees, all 60,000 images train and
-all 10,000 test. Of the 100 outputs the ten of the labels compete.
+Ten tasks over one random network of rectified neurons, 784-300-300-100, with batch normalisation,
+a mask for each task, RMSprop at 0.0001 and batches of 128, as the code that the document follows.
+Inputs are scaled to 0 to 1 (the document: to mean 0), rotations are by 36 degrees, all 60,000
+images train and all 10,000 test. Of the 100 outputs the ten of the labels compete.
 
 {commands}
 
 *Classic* starts every mask from fresh scores (`fresh` here). *Novel* is meant to start from the
-most
-similar earlier mask; in the document's code that never happens while it trains. Here `similar`
-does it
-honestly: the new images are seen through a fresh mask, without labels and without a network
-that knows them, and the scores of the earlier task with the most similar means are copied.
+most similar earlier mask; in the document's code that never happens while it trains. Here
+`similar` does it honestly: the new images are seen through a fresh mask, without labels and
+without a network that knows them, and the scores of the earlier task with the most similar means
+are copied.
 """
 
 
@@ -185,9 +183,8 @@ def _accuracies(ran: Mapping[str, Ran]) -> str:
 
 *As it runs*, the document's novel method is its classic one, which is also why the two lie
 {_gap(1)} points apart after one epoch, and {_gap(2)} with the other sign after two. *As intended*
-it
-starts from an earlier mask, as ours does; the document has no number of that. It gives one number
-for ten rounds, without their spread.
+it starts from an earlier mask, as ours does; the document has no number of that. It gives one
+number for ten rounds, without their spread.
 """
 
 
@@ -225,8 +222,7 @@ def _classes(ran: Mapping[str, Ran]) -> str:
     ]
     return f"""\
 Macro precision, recall and F1 of experiment 3, classic (two epochs): of each task over its own
-classes,
-then the mean of the tasks.
+classes, then the mean of the tasks.
 
 {table([*head, "ours"], lines)}
 """
@@ -293,23 +289,21 @@ def _overlap_text(overlaps: Mapping[str, Mapping[str, list[Overlaps]]]) -> str:
     ]
     return f"""\
 Jaccard index of the 45 pairs of masks of the second layer: mean (standard deviation over pairs;
-least to largest). *Chance*
-is what two masks of the densities that were found have if they know nothing of each other,
-`p q / (p + q - p q)`.
+least to largest). *Chance* is what two masks of the densities that were found have if they know
+nothing of each other, `p q / (p + q - p q)`.
 
 {table(doc, lines)}
 
 A third is what independent masks of a half share. The document's "extensive overlap" is chance:
-ours
-is {above:.2f} points above it at most. Its tables also give some pairs two values, which a
+ours is {above:.2f} points above it at most. Its tables also give some pairs two values, which a
 symmetric index cannot have. What decides the overlap is where scores start: measured (chance), in
 percent, mean over pairs and seeds, and the share of devices that a switch between two tasks
 rewrites, d1 + d2 − 2 overlap.
 
 {table(ours, rest)}
 
-Only the output layer overlaps above chance from fresh starts: every task pushes the same
-unused outputs down. So overlap is a choice, and on a chip it has a price.
+Only the output layer overlaps above chance from fresh starts: every task pushes the same unused
+outputs down. So overlap is a choice, and on a chip it has a price.
 """
 
 
@@ -342,12 +336,9 @@ def _t_tests(overlaps: Mapping[str, Mapping[str, list[Overlaps]]]) -> str:
     ]  # fmt: skip
     return f"""\
 The document compares every two masks by a t-test and reads a high p as "most similar". All of its
-135 values
-of t are whole multiples of 1/√45000, and t(a, b) = z_a − z_b: they compare *how many* ones two
-masks of 90,000
-weights have, not where. Two masks without a single weight in common can have t = 0. Ours, from
-the same
-masks:
+135 values of t are whole multiples of 1/√45000, and t(a, b) = z_a − z_b: they compare *how many*
+ones two masks of 90,000 weights have, not where. Two masks without a single weight in common can
+have t = 0. Ours, from the same masks:
 
 {table(head, lines)}
 
@@ -400,16 +391,14 @@ The document, one epoch:
 
 {table(["stream", *names], doc)}
 
-Ours, one epoch; *time* is processor time to learn a task with everything that the start needs (for
-`similar` the pass over 2,048 new images, for `oracle` a pass of all training images through every
-earlier mask); gains
-are paired by seed.
+Ours, one epoch; *time* is processor time to learn a task with everything that the start needs
+(for `similar` the pass over 2,048 new images, for `oracle` a pass of all training images through
+every earlier mask); gains are paired by seed.
 
 {table(head, lines)}
 
 The document's *novel* takes less time than *classic* because it leaves out the classic run of the
-new task
-that it reads its similarity from: with it, novel takes {_honest_time()}. {_verdict(ran)}
+new task that it reads its similarity from: with it, novel takes {_honest_time()}. {_verdict(ran)}
 """
 
 
@@ -456,8 +445,7 @@ def _on_the_chip(ran: Ran) -> str:
         )
     return f"""\
 No chip takes rectified neurons with batch normalisation, so the columns of the chip come from a
-spiking network of the
-same layers and tasks, with 1,000 images of each permutation. {ran.note()}
+spiking network of the same layers and tasks, with 1,000 images of each permutation. {ran.note()}
 
 {chip_table(ran)}
 
